@@ -1,0 +1,55 @@
+"""Brings a database to the newest revision, and tells how far it is."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from corpus.database import Database
+from corpus.errors import NotReady
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "alembic"
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Apply the missing migrations, all in one transaction."""
+    with database.engine.execution_options(rag_write=True).begin() as connection:
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(database: Database, revision: str = "base") -> None:
+    """Take migrations back, all in one transaction."""
+    with database.engine.execution_options(rag_write=True).begin() as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def current_revision(database: Database) -> str | None:
+    """Return the database's revision; None: nothing was ever applied."""
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_revision() -> str | None:
+    """Return the newest revision that this code knows."""
+    return ScriptDirectory(str(SCRIPTS)).get_current_head()
+
+
+def require_newest(database: Database) -> None:
+    """Check that the database fits this code.
+
+    Raises:
+        NotReady: migrations are missing; the message says how to apply them.
+    """
+    current = current_revision(database)
+    if current != newest_revision():
+        raise NotReady(f"The database is at revision {current or 'none'}; run `rag migrate` first.")
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    config.attributes["connection"] = connection
+    return config
