@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
 from corpus.database import Database
 from corpus.errors import NotReady
 

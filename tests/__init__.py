@@ -1,0 +1,1 @@
+"""Tests: unit, integration (real parts) and e2e (real models)."""
