@@ -1,0 +1,52 @@
+"""The command line, `rag`: one module a noun.
+
+Modules import the rest of the project inside their commands: `rag --help` answers at once, and only
+commands that run a model wait for torch.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage. Errors are a sentence about what is wrong and one about
+what to do, on standard error; with `--debug`, wherever it stands, the traceback follows.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from rag_service.cli import terminal, upkeep
+
+app = typer.Typer(
+    name="rag",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+upkeep.add_commands(app)
+
+
+@app.callback()
+def _root(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Ask questions about your documents; get answers with sources that can be checked."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the program with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = _take_debug(words)
+    try:
+        app(args=words, prog_name="rag")
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(terminal.report(error))
+
+
+def _take_debug(words: list[str]) -> bool:
+    """Remove `--debug` from the words before a `--`; it is welcome anywhere."""
+    end = words.index("--") if "--" in words else len(words)
+    found = "--debug" in words[:end]
+    words[:] = [word for word in words[:end] if word != "--debug"] + words[end:]
+    return found

@@ -1,0 +1,68 @@
+"""What commands print: tables for people, tab-separated lines for pipes, JSON lines for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+import typer
+
+from corpus.errors import CorpusError, InvalidRequest, SettingsError
+
+FAILED = 1
+WRONG_USAGE = 2
+
+
+def is_terminal() -> bool:
+    """Whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
+def print_json(value: object) -> None:
+    """Print one value as one line of JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows: aligned under headings on a terminal, else separated by tabs and without headings."""
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not is_terminal():
+        for row in texts:
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in texts:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def warn(message: str) -> None:
+    """Print a line for the person at the terminal, apart from the results."""
+    typer.echo(message, err=True)
+
+
+def report(error: Exception) -> int:
+    """Print what went wrong in a sentence and return the exit code that belongs to it."""
+    if isinstance(error, CorpusError):
+        warn(f"Error: {error}")
+        return WRONG_USAGE if isinstance(error, InvalidRequest | SettingsError) else FAILED
+    if _is_database_error(error):
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        warn(f"Error: the database does not answer ({reason}); check RAG_DATABASE_URL and RAG_DATA_DIR.")
+        return FAILED
+    if isinstance(error, OSError):
+        place = f" ({error.filename})" if error.filename else ""
+        warn(f"Error: {error.strerror or error}{place}; check the path and its permissions.")
+        return FAILED
+    warn(f"Error: {type(error).__name__}: {error}. That is a fault of the program; --debug shows where.")
+    return FAILED
+
+
+def _is_database_error(error: Exception) -> bool:
+    module = sys.modules.get("sqlalchemy.exc")  # never imported: then it can not be one
+    return module is not None and isinstance(error, module.OperationalError)

@@ -1,0 +1,56 @@
+"""What the documents say is held against the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from corpus.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ROW = re.compile(r"^\| `(RAG_\w+)` \| (?:`([^`]*)`)? ?\|", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
+
+
+def documented_settings() -> dict[str, str]:
+    """Return name and default of each row of the settings' table."""
+    return dict(ROW.findall((ROOT / "docs" / "configuration.md").read_text()))
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
+    """docs/configuration.md and Settings name the same settings."""
+    assert set(documented_settings()) == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_documented_defaults_are_the_code_s(name: str) -> None:
+    """The table's default is the field's default."""
+    default = Settings.model_fields[name].default
+    written = str(int(default) if isinstance(default, float) and default.is_integer() else default)
+    assert documented_settings()[PREFIX + name.upper()] == written
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    """Every relative link points at a file of this repository."""
+    missing = [link for link in LINK.findall(path.read_text()) if not (path.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_name_only_settings_that_exist(path: Path) -> None:
+    """Every RAG_ variable in prose or examples is a setting."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    named = set(re.findall(r"\bRAG_[A-Z_]*[A-Z]\b", path.read_text()))
+    assert named <= known | {"RAG_TEST_DATA"}
+
+
+def test_decision_records_are_numbered_without_gaps() -> None:
+    """docs/decisions/ has 0001, 0002, … and each has context, decision and consequences."""
+    records = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [record.name[:4] for record in records] == [f"{n:04}" for n in range(1, len(records) + 1)]
+    for record in records:
+        text = record.read_text()
+        assert text.startswith(f"# {int(record.name[:4])}. ")
+        assert all(f"**{part}.**" in text for part in ("Context", "Decision", "Consequences"))

