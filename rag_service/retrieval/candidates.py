@@ -1,0 +1,80 @@
+"""Candidates: what the indexes of one or several collections offer for a query, with both scores."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.follower import CollectionIndexes
+from rag_service.retrieval.fusion import fuse
+from rag_service.retrieval.passages import Scores
+
+Ids = NDArray[np.int64]
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The two forms of a query; None: that index is not asked."""
+
+    vector: Vector | None  # shape (1, dimension)
+    words: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One collection's indexes, and the chunks that may be returned (None: all)."""
+
+    indexes: CollectionIndexes
+    allowed: Ids | None
+
+
+def rank_candidates(query: Query, places: Sequence[Place], count: int) -> list[tuple[int, Scores]]:
+    """Return at least the `count` best chunks of each index, best first; ties go by chunk id.
+
+    One embedder makes cosines comparable from collection to collection; BM25 scores are taken as if
+    they were, though each collection counts its own words.
+    """
+    dense: dict[int, float] = {}
+    lexical: dict[int, float] = {}
+    for place in places:
+        near, matching = _candidates(query, place, count)
+        dense |= near
+        lexical |= matching
+    fused = fuse(dense, lexical) if query.vector is not None and query.words is not None else dense | lexical
+    order = sorted(fused, key=lambda chunk_id: (-fused[chunk_id], chunk_id))
+    return [(each, Scores(dense.get(each), lexical.get(each), fused[each])) for each in order]
+
+
+def _candidates(query: Query, place: Place, count: int) -> tuple[dict[int, float], dict[int, float]]:
+    """Ask both indexes, then each for the scores of what only the other one found.
+
+    Without the second step a chunk just below the cut of one index would count as fitting not at all.
+    """
+    near = _near(query.vector, place.indexes, count, place.allowed)
+    matching = _matching(query.words, place.indexes, count, place.allowed)
+    near |= _near(query.vector, place.indexes, count, _ids(matching.keys() - near.keys()))
+    matching |= _matching(query.words, place.indexes, count, _ids(near.keys() - matching.keys()))
+    return near, matching
+
+
+def _near(
+    vector: Vector | None, indexes: CollectionIndexes, count: int, allowed: Ids | None
+) -> dict[int, float]:
+    if vector is None or (allowed is not None and not len(allowed)):
+        return {}
+    scores, ids = indexes.vectors.search(vector, count, allowed=allowed)
+    return {int(each): float(score) for each, score in zip(ids[0], scores[0], strict=True) if each != -1}
+
+
+def _matching(
+    words: str | None, indexes: CollectionIndexes, count: int, allowed: Ids | None
+) -> dict[int, float]:
+    if words is None or (allowed is not None and not len(allowed)):
+        return {}
+    return dict(indexes.lexical.search(words, count, allowed=allowed))
+
+
+def _ids(ids: Iterable[int]) -> Ids:
+    return np.array(sorted(ids), dtype=np.int64)

@@ -1,0 +1,28 @@
+"""Near-duplicates: what counts as said again."""
+
+from rag_service.retrieval.duplicates import without_near_duplicates
+from tests.unit.retrieval.passages import passage
+
+LONG = "the station keeps its spare parts in the long hall behind the workshop and lists them in a green book"
+
+
+def kept(*texts: str) -> list[int]:
+    """Return the numbers of the texts that stay."""
+    passages = [passage(number, text) for number, text in enumerate(texts)]
+    return [each.chunk_id for each in without_near_duplicates(passages)]
+
+
+def test_the_same_words_in_another_layout_are_left_out() -> None:
+    """White space and punctuation do not make a new passage."""
+    assert kept(LONG, LONG.replace(" ", "\n"), f"{LONG}!") == [0]
+
+
+def test_another_number_or_name_makes_another_passage() -> None:
+    """Records that differ in one figure or one name are kept."""
+    record = f"{LONG} The pump costs 40 crowns and Ilse mends it."
+    assert kept(record, record.replace("40", "41"), record.replace("Ilse", "Orson")) == [0, 1, 2]
+
+
+def test_different_texts_stay_in_order() -> None:
+    """Nothing is reordered, and texts without words do no harm."""
+    assert kept("one two three four", "", "five six seven eight", "—") == [0, 1, 2]
