@@ -1,0 +1,132 @@
+"""Bodies that FastAPI does not read for us: large JSON (in a thread), and forms with a file."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from email.message import Message
+from typing import TypeVar
+
+import anyio
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from corpus.errors import EmptyDocument, TooLarge
+from rag_service.api.errors import UNSUPPORTED_TYPE
+
+_PART_BYTES = 1024 * 1024
+_MAX_FIELDS = 20
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def is_form(request: Request) -> bool:
+    """Tell a form from JSON.
+
+    Raises:
+        HTTPException: 415, it is neither.
+    """
+    header = Message()
+    header["content-type"] = request.headers.get("content-type", "application/json")
+    kind = header.get_content_type()
+    if kind == "multipart/form-data":
+        return True
+    if kind == "application/json" or kind.endswith("+json"):
+        return False
+    raise HTTPException(
+        UNSUPPORTED_TYPE.status, f"Content-Type {kind!r}: send multipart/form-data or application/json."
+    )
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """Read a body that may have many megabytes, without holding up other requests.
+
+    Raises:
+        RequestValidationError: it is no JSON, or does not fit the model.
+    """
+    body = await request.body()
+    try:
+        return await anyio.to_thread.run_sync(model.model_validate_json, body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+
+
+@asynccontextmanager
+async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
+    """Read a form; large files are on disk, and gone when the block ends."""
+    form = await request.form(max_files=max_files, max_fields=_MAX_FIELDS)
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def check_fields(form: FormData, model: type[Model], *, files: str) -> Model:
+    """Check a form's fields, all but those named `files`; `metadata` is JSON in a text.
+
+    Raises:
+        RequestValidationError: they do not fit the model.
+    """
+    fields: dict[str, JsonValue] = {}
+    for name, value in form.multi_items():
+        if name == files:
+            continue
+        if isinstance(value, UploadFile):
+            raise invalid_field(name, f"is no file; send files as {files!r}")
+        if name in fields:
+            raise invalid_field(name, "was given twice")
+        fields[name] = _json(name, value) if name == "metadata" else value
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+
+
+def files_of(form: FormData, name: str) -> list[UploadFile]:
+    """Return the form's files.
+
+    Raises:
+        RequestValidationError: there is none, or one is a text.
+    """
+    values = form.getlist(name)
+    if not values:
+        raise invalid_field(name, "Field required", "missing")
+    files = [value for value in values if isinstance(value, UploadFile)]
+    if len(files) < len(values):
+        raise invalid_field(name, "must be a file with a file name")
+    return files
+
+
+def parts_of(file: UploadFile, limit: int) -> Callable[[], Iterable[bytes]]:
+    """Return what opens a fresh stream of the file's bytes.
+
+    Raises:
+        TooLarge: it has more than `limit` bytes.
+        EmptyDocument: it has none.
+    """
+    name = file.filename or "the file"
+    if (file.size or 0) > limit:
+        raise TooLarge(f"{name} has {file.size:,} bytes; the limit is {limit:,} (`RAG_MAX_UPLOAD_MB`).")
+    if not file.size:
+        raise EmptyDocument(f"{name} has no bytes; send a file with content.")
+
+    def read() -> Iterator[bytes]:
+        file.file.seek(0)
+        while part := file.file.read(_PART_BYTES):
+            yield part
+
+    return read
+
+
+def invalid_field(name: str, detail: str, code: str = "value_error") -> RequestValidationError:
+    """Return the error for one field."""
+    return RequestValidationError([{"loc": ("body", name), "msg": detail, "type": code}])
+
+
+def _json(name: str, text: str) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise invalid_field(name, f"must be JSON: {error}") from error
+    return value

@@ -1,0 +1,218 @@
+"""The one table from error to HTTP status, and the handlers that answer with it.
+
+Errors are RFC 9457 problem documents; the OpenAI-compatible routes answer with OpenAI's error object
+instead, because their clients read nothing else.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from corpus import errors
+from rag_service.logs import current_request_id
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+PROBLEM_PATH = "/problems/"
+_OPENAI_PATHS = re.compile(r"/v1/(chat/completions|models(/.*)?|embeddings)/?")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """What all problems of one type share; `retry_after_s` is sent as ``Retry-After``."""
+
+    status: int
+    slug: str
+    title: str
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One field that does not fit; `field` is its path, such as ``retrieval.top_k``."""
+
+    field: str
+    detail: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem, ready to be sent."""
+
+    kind: ProblemKind
+    detail: str
+    errors: tuple[FieldProblem, ...] = ()
+
+
+MALFORMED = ProblemKind(400, "malformed-request", "The request can not be read")
+UNAUTHENTICATED = ProblemKind(401, "no-api-key", "A valid API key is needed")
+WRONG_SCOPE = ProblemKind(403, "wrong-scope", "The API key lacks the scope for this")
+NO_ROUTE = ProblemKind(404, "no-such-route", "There is no such route")
+WRONG_METHOD = ProblemKind(405, "method-not-allowed", "The route has no such method")
+TOO_LARGE = ProblemKind(413, "too-large", "The request is too large")
+UNSUPPORTED_TYPE = ProblemKind(415, "unsupported-media-type", "This type of content is not read")
+INVALID = ProblemKind(422, "invalid-request", "The request does not fit")
+RATE_LIMITED = ProblemKind(429, "rate-limited", "Too many requests", retry_after_s=1)
+INTERNAL = ProblemKind(500, "internal-error", "The service failed")
+NOT_READY = ProblemKind(503, "not-ready", "The service is not ready", retry_after_s=5)
+
+# The most special class that fits decides.
+KINDS: Mapping[type[Exception], ProblemKind] = {
+    errors.InvalidRequest: INVALID,
+    errors.InvalidCursor: ProblemKind(422, "invalid-cursor", "The paging cursor was not given out here"),
+    errors.InvalidFilter: ProblemKind(422, "invalid-filter", "The filter does not fit the grammar"),
+    errors.QuestionTooLong: ProblemKind(422, "question-too-long", "The question is too long"),
+    errors.NotFound: ProblemKind(404, "not-found", "Nothing has this name or id"),
+    errors.CollectionNotFound: ProblemKind(404, "collection-not-found", "There is no such collection"),
+    errors.DocumentNotFound: ProblemKind(404, "document-not-found", "There is no such document"),
+    errors.GenerationNotFound: ProblemKind(404, "generation-not-found", "There is no such generation"),
+    errors.JobNotFound: ProblemKind(404, "job-not-found", "There is no such job"),
+    errors.TraceNotFound: ProblemKind(404, "trace-not-found", "There is no such trace"),
+    errors.Conflict: ProblemKind(409, "conflict", "The present state forbids this"),
+    errors.CollectionExists: ProblemKind(409, "collection-exists", "The collection exists already"),
+    errors.DuplicateDocument: ProblemKind(409, "duplicate-document", "The document exists already"),
+    errors.EmbedderMismatch: ProblemKind(409, "embedder-mismatch", "The vectors are of another embedder"),
+    errors.TooLarge: TOO_LARGE,
+    errors.QueueFull: ProblemKind(429, "queue-full", "Too much waits already", retry_after_s=10),
+    errors.NotReady: NOT_READY,
+    errors.DocumentError: ProblemKind(422, "unreadable-document", "The document can not be read"),
+    errors.EmptyDocument: ProblemKind(422, "empty-document", "The document has no content"),
+    errors.UnsupportedMediaType: UNSUPPORTED_TYPE,
+    errors.IndexDamaged: ProblemKind(503, "index-damaged", "The index is damaged", retry_after_s=60),
+    errors.ModelError: ProblemKind(503, "model-unavailable", "A model can not be used", retry_after_s=30),
+    errors.PromptTooLong: ProblemKind(422, "prompt-too-long", "The prompt is too long"),
+}
+
+_OF_STATUS = {
+    kind.status: kind
+    for kind in (MALFORMED, UNAUTHENTICATED, WRONG_SCOPE, NO_ROUTE, WRONG_METHOD, TOO_LARGE, UNSUPPORTED_TYPE)
+}
+
+
+def problem_of(error: errors.CorpusError) -> Problem:
+    """Return the problem for an error of ours; one that the table lacks is an internal error."""
+    for error_class in type(error).__mro__:
+        if error_class in KINDS:
+            return Problem(KINDS[error_class], str(error) or KINDS[error_class].title)
+    return unexpected_problem()
+
+
+def kind_named(slug: str) -> ProblemKind | None:
+    """Return the kind of problem with this slug."""
+    kinds = (*KINDS.values(), *_OF_STATUS.values(), RATE_LIMITED, INTERNAL)
+    return next((kind for kind in kinds if kind.slug == slug), None)
+
+
+def unexpected_problem() -> Problem:
+    """Return the problem for a fault of ours: it tells where to look and nothing of the inside."""
+    return Problem(INTERNAL, f"The log has the details under request id {current_request_id()}.")
+
+
+def problem_response(path: str, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the response for a problem, in the form that the clients of `path` read."""
+    sent = dict(headers or {})
+    if problem.kind.retry_after_s is not None:
+        sent.setdefault("Retry-After", str(problem.kind.retry_after_s))
+    if _OPENAI_PATHS.fullmatch(path):
+        return JSONResponse(openai_error(problem), problem.kind.status, sent)
+    return JSONResponse(problem_document(problem), problem.kind.status, sent, media_type=PROBLEM_MEDIA_TYPE)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error of the application with a problem."""
+    app.add_exception_handler(errors.CorpusError, _answer_corpus_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(StarletteHTTPException, _answer_http_exception)
+
+
+async def _answer_corpus_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, errors.CorpusError):
+        raise TypeError(f"{type(error).__name__} is no CorpusError") from error
+    problem = problem_of(error)
+    if problem.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("%s: %s", type(error).__name__, error, exc_info=error)
+    return problem_response(request.url.path, problem)
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError(f"{type(error).__name__} is no RequestValidationError") from error
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        reason = found[0].get("ctx", {}).get("error", found[0]["msg"])
+        return problem_response(request.url.path, Problem(MALFORMED, f"The body is no valid JSON: {reason}."))
+    return problem_response(request.url.path, invalid_fields(found))
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, StarletteHTTPException):
+        raise TypeError(f"{type(error).__name__} is no HTTPException") from error
+    status = HTTPStatus(error.status_code)
+    kind = _OF_STATUS.get(status, ProblemKind(status, status.phrase.lower().replace(" ", "-"), status.phrase))
+    detail = kind.title if error.detail in ("", status.phrase) else str(error.detail)
+    return problem_response(request.url.path, Problem(kind, detail), error.headers)
+
+
+def invalid_fields(found: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem that lists Pydantic's findings field by field."""
+    fields = tuple(
+        FieldProblem(field_path(item["loc"]), item["msg"].removeprefix("Value error, "), item["type"])
+        for item in found
+    )
+    summary = "; ".join(
+        f"{field.field}: {field.detail}" if field.field else field.detail for field in fields[:3]
+    )
+    return Problem(INVALID, summary, fields)
+
+
+def field_path(location: Sequence[str | int]) -> str:
+    """Return a field's path as its sender sees it: without the part of the request that holds it."""
+    inside = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
+    return ".".join(str(part) for part in inside)
+
+
+class RequestTooLarge(HTTPException):
+    """The body passed its limit while it came in; an HTTPException, since FastAPI lets only that out."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(TOO_LARGE.status, f"The body is larger than the limit of {limit:,} bytes.")
+
+
+def problem_document(problem: Problem) -> dict[str, object]:
+    """Return the problem as RFC 9457 has it."""
+    document: dict[str, object] = {
+        "type": PROBLEM_PATH + problem.kind.slug,
+        "title": problem.kind.title,
+        "status": problem.kind.status,
+        "detail": problem.detail,
+        "request_id": current_request_id(),
+    }
+    if problem.errors:
+        document["errors"] = [
+            {"field": field.field, "detail": field.detail, "code": field.code} for field in problem.errors
+        ]
+    return document
+
+
+def openai_error(problem: Problem) -> dict[str, object]:
+    """Return OpenAI's error object for a problem."""
+    return {
+        "error": {
+            "message": problem.detail,
+            "type": "invalid_request_error"
+            if problem.kind.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            else "server_error",
+            "param": problem.errors[0].field if problem.errors else None,
+            "code": problem.kind.slug.replace("-", "_"),
+        }
+    }

@@ -1,0 +1,90 @@
+"""Parts that all schemas share."""
+
+import json
+import math
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+Row = TypeVar("Row")
+
+MAX_METADATA_CHARACTERS = 64_000
+MAX_METADATA_DEPTH = 8
+
+
+class RequestModel(BaseModel):
+    """Parent of what is sent to us: a field that we do not know, or of another type, is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ResponseModel(BaseModel):
+    """Parent of what we send; made from our own dataclasses and rows by attribute."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def refuse_nul(text: str) -> str:
+    """Refuse U+0000, which PostgreSQL keeps in no text."""
+    if "\0" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+def check_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Refuse what a database's JSON column can not keep, and what is no metadata any more."""
+    _check_json(metadata, depth=1)
+    if len(json.dumps(metadata, ensure_ascii=False)) > MAX_METADATA_CHARACTERS:
+        raise ValueError(f"must be at most {MAX_METADATA_CHARACTERS:,} characters as JSON")
+    return metadata
+
+
+def _check_json(value: JsonValue, *, depth: int) -> None:
+    if depth > MAX_METADATA_DEPTH:
+        raise ValueError(f"must be nested at most {MAX_METADATA_DEPTH} levels deep")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key)
+            _check_json(item, depth=depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_json(item, depth=depth + 1)
+    elif isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must contain finite numbers only")
+
+
+def _check_text(text: str) -> None:
+    refuse_nul(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must contain no half of a surrogate pair") from error
+
+
+Text = Annotated[str, AfterValidator(refuse_nul)]
+Metadata = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(check_metadata),
+    Field(
+        description="Any JSON object, at most 64,000 characters; filters compare its top-level values.",
+        examples=[{"year": 2024, "language": "en"}],
+    ),
+]
+Title = Annotated[Text, Field(max_length=1000, examples=["Vostrel handbook"])]
+ExternalId = Annotated[Text, Field(min_length=1, max_length=500, examples=["handbook"])]
+CollectionName = Annotated[
+    Text,
+    Field(min_length=1, max_length=200, description="A collection's name or id.", examples=["default"]),
+]
+
+
+class Page(ResponseModel, Generic[Row]):
+    """One page of a list."""
+
+    object: str = Field(default="list", description="Always `list`.")
+    data: list[Row] = Field(description="The rows of this page, oldest first.")
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` to get the next page; null: this is the last.", examples=[None]
+    )

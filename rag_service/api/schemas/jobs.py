@@ -1,0 +1,54 @@
+"""Ingestion jobs and their items."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from rag_service.api.schemas.common import Page, ResponseModel
+
+JobStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
+ItemStatus = Literal["queued", "running", "done", "failed", "skipped", "cancelled"]
+
+
+class JobCounts(ResponseModel):
+    """How far a job's items are."""
+
+    total: int = Field(description="All items.")
+    done: int = Field(description="Items whose documents can be found.")
+    failed: int = Field(description="Items that could not be read; their `error` says why.")
+    skipped: int = Field(description="Items without work, such as duplicates.")
+    in_progress: int = Field(description="Items being worked on now.")
+    cancelled: int = Field(description="Items that were not begun when the job was cancelled.")
+
+
+class JobOut(ResponseModel):
+    """Work in the background."""
+
+    id: str = Field(description="Its id.", examples=["job_01jd3v8k6q2m4n5p7r9s1t3v5w"])
+    status: JobStatus = Field(description="A job with failed items still completes.")
+    counts: JobCounts = Field(description="How far its items are.")
+    stage: str | None = Field(description="What is being done now.", examples=["embed"])
+    rate: float | None = Field(description="Items a second; null before the first is done.")
+    eta_s: float | None = Field(description="Seconds that the rest will take; null: not known yet.")
+    error: str | None = Field(description="Why the job as a whole failed.", examples=[None])
+    created_at: datetime = Field(description="When it was asked for.")
+    finished_at: datetime | None = Field(description="When it ended.")
+
+
+class JobItemOut(ResponseModel):
+    """One document of a job."""
+
+    position: int = Field(description="Its place in the upload, from 0.")
+    name: str = Field(description="File name or external id.", examples=["handbook.md"])
+    document_id: str | None = Field(description="The document; null if there is none.")
+    status: ItemStatus = Field(description="How far it is.")
+    error: str | None = Field(description="Why it failed, and what to do.")
+    error_kind: Literal["permanent", "transient"] | None = Field(
+        description="`permanent`: the document's fault; `transient`: a retry may help."
+    )
+    attempts: int = Field(description="How often it was tried.")
+
+
+class JobItemPage(Page[JobItemOut]):
+    """A page of a job's items, in the order of the upload."""
