@@ -1,0 +1,1 @@
+"""Documents in, searchable index out: parsing, chunking, durable workflows, generations, repair."""

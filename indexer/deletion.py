@@ -1,0 +1,118 @@
+"""Deleting documents, and the bytes that no document needs any more.
+
+A deleted document is out of every search result when the transaction has committed: its chunks are
+gone from the database, and tombstones tell the indexes. Its bytes are removed after the commit. A crash
+in between leaves bytes without a document, which `rag check --repair` removes.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import and_, delete, insert, literal, select, text, true, update
+from sqlalchemy.orm import Session
+
+from corpus.database import Database
+from corpus.errors import DocumentNotFound
+from corpus.models import Chunk, Document, DocumentVersion, JobItem, Tombstone, next_change_number
+from corpus.originals import Originals
+
+_DELETED = "The document was deleted before it was read."
+
+
+def remove_document(database: Database, originals: Originals, document_id: str) -> None:
+    """Delete a document, and then its bytes unless another document has the same.
+
+    Raises:
+        DocumentNotFound: there is no such document.
+    """
+    with database.write() as session:
+        hashes = delete_document(session, document_id)
+    drop_originals(database, originals, hashes)
+
+
+def delete_document(session: Session, document_id: str) -> list[str]:
+    """Delete a document's rows and leave tombstones; return the hashes of its bytes.
+
+    A worker that is reading the document at this moment finds it gone and stops. The caller gives the
+    hashes to `drop_originals` after the commit.
+
+    Raises:
+        DocumentNotFound: there is no such document.
+    """
+    lock_document(session, document_id)
+    hashes = session.scalars(
+        select(DocumentVersion.sha256).where(DocumentVersion.document_id == document_id)
+    ).all()
+    open_items = (JobItem.document_id == document_id, JobItem.state.in_(("queued", "running")))
+    session.execute(update(JobItem).where(*open_items).values(state="skipped", error=_DELETED))
+    bury_chunks(session, document_ids=[document_id], change_number=next_change_number(session))
+    session.execute(delete(Document).where(Document.id == document_id))
+    return sorted(set(hashes))
+
+
+def lock_document(session: Session, document_id: str) -> Document:
+    """Return a document that no other transaction changes before this one ends.
+
+    Raises:
+        DocumentNotFound: there is no such document.
+    """
+    document = session.scalar(
+        select(Document)
+        .where(Document.id == document_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if document is None:
+        raise DocumentNotFound(f"There is no document {document_id!r}; it may have been deleted.")
+    return document
+
+
+def bury_chunks(
+    session: Session, *, document_ids: Iterable[str], change_number: int, chunking: str | None = None
+) -> None:
+    """Delete the chunks of some documents and put a tombstone for each.
+
+    Args:
+        session: a write transaction that holds the locks of the documents.
+        document_ids: whose chunks.
+        change_number: this transaction's number.
+        chunking: only the chunks of this chunking; None: all.
+    """
+    doomed = and_(
+        Chunk.document_id.in_(list(document_ids)), true() if chunking is None else Chunk.chunking == chunking
+    )
+    session.execute(
+        insert(Tombstone).from_select(
+            ["chunk_id", "collection_id", "change_number"],
+            select(Chunk.id, Chunk.collection_id, literal(change_number)).where(doomed),
+        )
+    )
+    session.execute(delete(Chunk).where(doomed).execution_options(synchronize_session=False))
+
+
+def drop_originals(database: Database, originals: Originals, hashes: Iterable[str]) -> int:
+    """Remove bytes that no document refers to; return how many files that were.
+
+    An upload of the same bytes may be under way: it has stored them and is about to commit its row.
+    Both sides hold the lock of the bytes, and the upload looks for the file once more under it.
+    """
+    dropped = 0
+    for sha256 in hashes:
+        with database.write() as session:
+            lock_bytes(session, sha256)
+            used = session.scalar(
+                select(DocumentVersion.document_id).where(DocumentVersion.sha256 == sha256).limit(1)
+            )
+            if used is None and originals.exists(sha256):
+                originals.delete(sha256)
+                dropped += 1
+    return dropped
+
+
+def lock_bytes(session: Session, sha256: str) -> None:
+    """Make other transactions that lock the same bytes wait for the end of this one.
+
+    On SQLite every write transaction excludes the others from its beginning.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        key = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True)
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})

@@ -1,0 +1,211 @@
+"""Taking in uploads: bytes into the originals, rows into the database, a job for the worker.
+
+Everything that the database learns of one upload is one transaction, so a crash leaves either nothing
+but unused bytes, which `rag check --repair` removes, or a document with a job that a worker finds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from corpus.database import Database
+from corpus.errors import Conflict, CorpusError, QueueFull
+from corpus.models import Document, Job
+from corpus.originals import Originals
+from indexer.deletion import drop_originals, lock_bytes
+from indexer.jobs import FINISHED, add_item, create_job, find_job, waiting_uploads
+from indexer.storable import storable
+from indexer.uploads import OnDuplicate, Upload, check_upload, place_upload
+
+Bytes = bytes | Callable[[], Iterable[bytes]]  # the whole, or what opens a fresh stream of the parts
+_RACES = 5
+_VANISHING = "The same bytes are being deleted again and again; try later."
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of an upload: a job reads it, or it is `duplicate_of` that document."""
+
+    document: Document
+    job: Job | None
+    duplicate_of: str | None
+    superseded: tuple[str, ...] = ()  # hashes of versions that this upload replaced before they were read
+
+
+class BytesVanished(Exception):
+    """A deletion took the bytes between storing and accepting them; store them again."""
+
+
+def take_in(
+    database: Database,
+    originals: Originals,
+    data: Bytes,
+    upload: Upload,
+    *,
+    on_duplicate: OnDuplicate = "skip",
+    queue_size: int | None = None,
+    document_id: str | None = None,
+) -> Accepted:
+    """Store the bytes of one document and queue a job that reads it.
+
+    Args:
+        database: the database.
+        originals: where the bytes go.
+        data: the bytes.
+        upload: what the client says about them.
+        on_duplicate: if the collection has the same bytes: `skip` them, `replace` title and metadata
+            and read them again, or raise an `error`. The same external id with new bytes is a new
+            version, except with `error`.
+        queue_size: how many single documents may wait.
+        document_id: the document that the bytes replace, whatever its external id.
+
+    Raises:
+        InvalidRequest: a field does not fit; the message names it.
+        DuplicateDocument: `on_duplicate` is `error` and the document is known, or `document_id` is to
+            get bytes that another document has.
+        DocumentNotFound: there is no document `document_id`.
+        QueueFull: too many documents wait.
+    """
+    check_upload(upload)
+    for _ in range(_RACES):
+        sha256 = originals.store(data if isinstance(data, bytes) else data()).sha256
+        try:
+            with database.write() as session:
+                accepted = accept_upload(
+                    session,
+                    upload,
+                    sha256,
+                    originals=originals,
+                    on_duplicate=on_duplicate,
+                    queue_size=queue_size,
+                    document_id=document_id,
+                )
+        except BytesVanished:
+            continue
+        except CorpusError:
+            drop_originals(database, originals, [sha256])
+            raise
+        drop_originals(database, originals, accepted.superseded)
+        return accepted
+    raise Conflict(_VANISHING)
+
+
+def accept_upload(
+    session: Session,
+    upload: Upload,
+    sha256: str,
+    *,
+    originals: Originals,
+    job: Job | None = None,
+    on_duplicate: OnDuplicate = "skip",
+    queue_size: int | None = None,
+    document_id: str | None = None,
+) -> Accepted:
+    """Make the rows for one upload: document, version, job and job item.
+
+    Args:
+        session: a write transaction; the caller commits.
+        upload: what the client says about the bytes, checked by `check_upload`.
+        sha256: hash of the bytes, which are in `originals`.
+        originals: where the bytes are.
+        job: the job that the document belongs to; None makes one of its own.
+        on_duplicate: see `take_in`.
+        queue_size: see `take_in`.
+        document_id: see `take_in`.
+
+    Raises:
+        BytesVanished: the bytes are not in `originals` any more.
+        DuplicateDocument, DocumentNotFound, QueueFull: see `take_in`.
+    """
+    lock_bytes(session, sha256)
+    if not originals.exists(sha256):
+        raise BytesVanished
+    place = place_upload(session, upload, sha256, on_duplicate=on_duplicate, document_id=document_id)
+    if place.version is None:
+        if job is not None:
+            item = add_item(session, job, name=upload.name, document_id=place.document.id, version=None)
+            item.state, item.error = "skipped", f"The same bytes are document {place.document.id}."
+        return Accepted(place.document, None, place.document.id, place.superseded)
+    if job is None:
+        _check_queue(session, queue_size)
+        job = create_job(session, "upload", collection_id=upload.collection_id)
+    add_item(session, job, name=upload.name, document_id=place.document.id, version=place.version)
+    return Accepted(place.document, job, None, place.superseded)
+
+
+def add_to_job(
+    database: Database,
+    originals: Originals,
+    job_id: str,
+    uploads: Sequence[tuple[Bytes, Upload]],
+    *,
+    on_duplicate: OnDuplicate = "skip",
+) -> None:
+    """Add some documents to a job that is receiving, in one transaction.
+
+    One that can not be accepted becomes a failed item of the job; the others go on.
+
+    Raises:
+        JobNotFound: there is no such job.
+        Conflict: the job is over, or bytes vanish again and again.
+    """
+    for _ in range(_RACES):
+        stored = [
+            (originals.store(data if isinstance(data, bytes) else data()).sha256, upload)
+            for data, upload in uploads
+        ]
+        try:
+            with database.write() as session:
+                superseded = _add_items(session, originals, job_id, stored, on_duplicate)
+        except BytesVanished:
+            continue
+        drop_originals(database, originals, superseded)
+        return
+    raise Conflict(_VANISHING)
+
+
+def add_failed_item(session: Session, job_id: str, *, name: str, error: str) -> None:
+    """Note in a job that a document could not even be read by its client.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    _fail_item(session, find_job(session, job_id, lock=True), name, error)
+
+
+def _add_items(
+    session: Session,
+    originals: Originals,
+    job_id: str,
+    stored: Sequence[tuple[str, Upload]],
+    on_duplicate: OnDuplicate,
+) -> list[str]:
+    job = find_job(session, job_id, lock=True)
+    if job.state in FINISHED:
+        raise Conflict(f"Job {job_id} is {job.state}; start a new one.")
+    for sha256 in sorted({sha256 for sha256, _ in stored}):
+        lock_bytes(session, sha256)  # in one order, so that two such transactions never wait for each other
+    superseded: list[str] = []
+    for sha256, upload in stored:
+        try:
+            check_upload(upload)
+            accepted = accept_upload(
+                session, upload, sha256, originals=originals, job=job, on_duplicate=on_duplicate
+            )
+        except CorpusError as error:
+            _fail_item(session, job, upload.name, str(error))
+        else:
+            superseded += accepted.superseded
+    return superseded
+
+
+def _fail_item(session: Session, job: Job, name: str, error: str) -> None:
+    item = add_item(session, job, name=name, document_id=None, version=None)
+    item.state, item.error, item.error_kind = "failed", storable(error), "permanent"
+    session.flush()
+
+
+def _check_queue(session: Session, queue_size: int | None) -> None:
+    if queue_size is not None and waiting_uploads(session, at_most=queue_size) >= queue_size:
+        raise QueueFull(f"{queue_size} documents wait already; try again in a few seconds.")

@@ -1,0 +1,279 @@
+"""Jobs: long work and how far it is. `indexer.workflows` carries them out.
+
+A job is `queued`, `running`, then `completed`, `failed` or `cancelled`; a job with failed items still
+completes. While its client adds items, its stage is `receiving`: the work may begin, but the job does
+not end before `seal_job`. Finished jobs start once more when their failed items are retried; each such
+run is a workflow of its own, see `workflow_id`.
+"""
+
+from datetime import timedelta
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Select, exists, func, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from corpus.errors import JobNotFound
+from corpus.ids import new_id
+from corpus.models import Document, DocumentVersion, Job, JobItem, now
+from indexer.storable import storable
+
+JobKind = Literal["upload", "ingestion", "reindex", "compaction"]
+ItemState = Literal["queued", "running", "done", "failed", "skipped", "cancelled"]
+RECEIVING = "receiving"
+FINISHED = ("completed", "failed", "cancelled")
+_OPEN_ITEM = ("queued", "running")
+_ABANDONED_AFTER = timedelta(minutes=10)
+_CANCELLED = "The job was cancelled before this document was read; upload it again to take it in."
+
+
+def create_job(
+    session: Session,
+    kind: JobKind,
+    *,
+    collection_id: str | None,
+    receiving: bool = False,
+    idempotency_key: str | None = None,
+) -> Job:
+    """Make a queued job; a worker finds it after the commit.
+
+    Args:
+        session: a write transaction.
+        kind: `upload` (one document, goes first), `ingestion` (many), `reindex` or `compaction`.
+        collection_id: what it works on.
+        receiving: more items follow; the job stays open until `seal_job`.
+        idempotency_key: the client's own name for this request, unique.
+    """
+    job = Job(
+        id=new_id("job"),
+        kind=kind,
+        collection_id=collection_id,
+        state="queued",
+        stage=RECEIVING if receiving else None,
+        options={},
+        idempotency_key=idempotency_key,
+    )
+    session.add(job)
+    session.flush()
+    return job
+
+
+def find_job(session: Session, job_id: str, *, lock: bool = False) -> Job:
+    """Return a job; with `lock`, other transactions wait for this one before they change it.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    statement = select(Job).where(Job.id == job_id)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    job = session.scalar(statement)
+    if job is None:
+        raise JobNotFound(f"There is no job {job_id!r}; `rag jobs list` shows which there are.")
+    return job
+
+
+def add_item(
+    session: Session, job: Job, *, name: str, document_id: str | None, version: int | None
+) -> JobItem:
+    """Append a queued item to a job."""
+    last = session.scalar(select(func.max(JobItem.position)).where(JobItem.job_id == job.id))
+    item = JobItem(
+        job_id=job.id,
+        position=0 if last is None else last + 1,
+        name=storable(name),
+        document_id=document_id,
+        version=version,
+        state="queued",
+    )
+    session.add(item)
+    session.flush()
+    return item
+
+
+def seal_job(session: Session, job_id: str) -> None:
+    """Declare that no more items follow; the job ends with its last one."""
+    job = find_job(session, job_id, lock=True)
+    if job.stage == RECEIVING:
+        job.stage = None
+        session.flush()
+
+
+def seal_abandoned_jobs(session: Session) -> int:
+    """Seal jobs whose client fell silent while it was adding items; return how many those were."""
+    newest_item = select(func.max(JobItem.updated_at)).where(JobItem.job_id == Job.id).scalar_subquery()
+    horizon = now() - _ABANDONED_AFTER
+    abandoned = session.scalars(
+        select(Job.id).where(
+            Job.stage == RECEIVING,
+            Job.state.not_in(FINISHED),
+            func.coalesce(newest_item, Job.created_at) < horizon,
+        )
+    ).all()
+    for job_id in abandoned:
+        seal_job(session, job_id)
+    return len(abandoned)
+
+
+def begin_job(session: Session, job_id: str) -> bool:
+    """Mark a job as running; False: it is over or gone, there is nothing to do."""
+    try:
+        job = find_job(session, job_id, lock=True)
+    except JobNotFound:
+        return False
+    if job.state in FINISHED:
+        return False
+    if job.state == "queued":
+        job.state = "running"
+        job.started_at = job.started_at or now()
+        session.flush()
+    return True
+
+
+def finish_job(session: Session, job_id: str) -> bool:
+    """End a job whose items are all finished; False: some are not.
+
+    A job that is still receiving goes back to the queue instead, to be taken up with its next items.
+    """
+    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
+    if job is None or job.state in FINISHED:
+        return True
+    if session.scalar(select(_has_open_items(job_id))):
+        return False
+    if job.stage == RECEIVING:
+        requeue(job)
+    else:
+        job.state, job.finished_at = "completed", now()
+    session.flush()
+    return True
+
+
+def fail_job(session: Session, job_id: str, error: str) -> None:
+    """End a job that can not go on."""
+    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
+    if job is not None and job.state not in FINISHED:
+        job.state, job.error, job.finished_at = "failed", error, now()
+        session.flush()
+
+
+def cancel_job(session: Session, job_id: str) -> Job:
+    """Cancel a job; items that are being worked on at this moment may still become done.
+
+    Documents that only this job would have read are marked failed, so that they can be uploaded again.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    job = find_job(session, job_id, lock=True)
+    if job.state in FINISHED:
+        return job
+    waiting = (JobItem.job_id == job_id, JobItem.state == "queued")
+    _fail_versions(session, select(JobItem.document_id, JobItem.version).where(*waiting))
+    session.execute(update(JobItem).where(*waiting).values(state="cancelled", error=_CANCELLED))
+    job.state, job.finished_at = "cancelled", now()
+    session.flush()
+    return job
+
+
+def retry_job(session: Session, job_id: str) -> int:
+    """Queue the failed items of a finished job again; return how many those are.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    job = find_job(session, job_id, lock=True)
+    failed = session.scalars(
+        select(JobItem).where(JobItem.job_id == job_id, JobItem.state == "failed").order_by(JobItem.position)
+    ).all()
+    retried = sum(_retry_item(session, item) for item in failed)
+    if retried and job.state in FINISHED:
+        requeue(job)
+        job.finished_at = job.error = None
+    session.flush()
+    return retried
+
+
+def requeue(job: Job) -> None:
+    """Let a job be taken up by a new workflow."""
+    job.state = "queued"
+    job.options = {**job.options, "run": run_number(job) + 1}
+
+
+def run_number(job: Job) -> int:
+    """Return how many workflows had this job before its present one."""
+    return int(job.options.get("run", 0))
+
+
+def workflow_id(job: Job) -> str:
+    """Return the id of the workflow that carries the job out: the job's own, with the run's number."""
+    run = run_number(job)
+    return job.id if run == 0 else f"{job.id}.{run}"
+
+
+def waiting_jobs(session: Session) -> list[Job]:
+    """Return the queued jobs that have something to do, oldest first."""
+    ready = (Job.stage.is_(None)) | (Job.stage != RECEIVING) | _has_open_items(Job.id)
+    return list(session.scalars(select(Job).where(Job.state == "queued", ready).order_by(Job.id)))
+
+
+def waiting_uploads(session: Session, *, at_most: int) -> int:
+    """Count the single documents that wait for a worker, up to `at_most`."""
+    waiting = (
+        select(JobItem.job_id)
+        .join(Job, Job.id == JobItem.job_id)
+        .where(Job.kind == "upload", Job.state == "queued", JobItem.state == "queued")
+        .limit(at_most)
+        .subquery()
+    )
+    return session.execute(select(func.count()).select_from(waiting)).scalar_one()
+
+
+def _has_open_items(job_id: str | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    return exists().where(JobItem.job_id == job_id, JobItem.state.in_(_OPEN_ITEM))
+
+
+def _fail_versions(session: Session, versions: Select[str | None, int | None]) -> None:
+    """Mark versions that nobody will read as failed, and documents that have no other version."""
+    pending = DocumentVersion.state == "pending"
+    session.execute(
+        update(DocumentVersion)
+        .where(pending, tuple_(DocumentVersion.document_id, DocumentVersion.version).in_(versions))
+        .values(state="failed")
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(
+        update(Document)
+        .where(
+            Document.status.in_(("pending", "processing")),
+            Document.id.in_(select(versions.subquery().c.document_id)),
+        )
+        .values(status="failed", error=_CANCELLED)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _retry_item(session: Session, item: JobItem) -> bool:
+    """Queue one failed item again; False: there is nothing to read, or its bytes came in another way."""
+    if item.version is None:
+        return False
+    version = session.get(DocumentVersion, (item.document_id, item.version)) if item.document_id else None
+    if version is None:
+        item.state, item.error = "skipped", "The document was deleted or replaced since."
+        return False
+    if version.state == "failed":
+        twin = session.scalar(
+            select(DocumentVersion.document_id).where(
+                DocumentVersion.collection_id == version.collection_id,
+                DocumentVersion.sha256 == version.sha256,
+                DocumentVersion.state != "failed",
+            )
+        )
+        if twin is not None:
+            item.state, item.error = "skipped", f"The same bytes are document {twin}."
+            return False
+        version.state = "pending"
+        document = session.get_one(Document, version.document_id)
+        if document.status == "failed":
+            document.status = "pending"
+        document.error = None
+    item.state, item.error, item.error_kind, item.attempts = "queued", None, None, 0
+    return True

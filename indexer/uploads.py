@@ -1,0 +1,239 @@
+"""Uploads: what a client says about a document, and where it belongs: new, known, or a new version.
+
+A collection has the same bytes once and each external id once. Constraints of the database hold that,
+so of two racing uploads one wins and the other finds the winner.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from pydantic import JsonValue
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from corpus.errors import Conflict, DuplicateDocument, InvalidRequest
+from corpus.ids import new_id
+from corpus.models import Document, DocumentVersion
+from indexer.deletion import lock_document
+from indexer.storable import is_storable
+
+OnDuplicate = Literal["skip", "replace", "error"]
+
+EXACT_TEXT = "text/plain; charset=utf-8"
+"""Media type of a text that must come back character by character: no parser touches it."""
+
+LONGEST_EXTERNAL_ID = 512
+LONGEST_TITLE = 1000
+LARGEST_METADATA = 64 * 1024
+_UNKNOWN = "application/octet-stream"
+_RACES = 5
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a client says about the bytes that it brings.
+
+    `metadata` None keeps what a replaced document has. `media_type` is a hint; the content decides,
+    except for `EXACT_TEXT`.
+    """
+
+    collection_id: str
+    filename: str | None = None
+    media_type: str | None = None
+    title: str | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, JsonValue] | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it before it has been read."""
+        stem = PurePath(self.filename).stem if self.filename else ""
+        return self.title or stem or self.external_id or "Untitled"
+
+
+def check_upload(upload: Upload) -> None:
+    """Refuse what the database could not keep.
+
+    Raises:
+        InvalidRequest: a field does not fit; the message names it.
+    """
+    _check_text("title", upload.title, longest=LONGEST_TITLE)
+    _check_text("external_id", upload.external_id, longest=LONGEST_EXTERNAL_ID)
+    _check_text("filename", upload.filename, longest=LONGEST_TITLE)
+    try:
+        encoded = json.dumps(dict(upload.metadata or {}), ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidRequest(f"metadata: must be a JSON object of plain values ({error}).") from error
+    if len(encoded) > LARGEST_METADATA:
+        raise InvalidRequest(f"metadata: at most {LARGEST_METADATA} bytes of JSON, not {len(encoded)}.")
+    if _ESCAPED_NUL.search(encoded):
+        raise InvalidRequest("metadata: must not have NUL characters.")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an upload belongs; `version` is to be read, None: there is nothing to do."""
+
+    document: Document
+    version: int | None
+    superseded: tuple[str, ...] = ()
+
+
+def place_upload(
+    session: Session, upload: Upload, sha256: str, *, on_duplicate: OnDuplicate, document_id: str | None
+) -> Place:
+    """Find the document that an upload belongs to, or make it, and add a pending version if need be.
+
+    Raises:
+        DuplicateDocument, DocumentNotFound: see `indexer.intake.take_in`.
+    """
+    for _ in range(_RACES):
+        try:
+            with session.begin_nested():
+                return _place(session, upload, sha256, on_duplicate, document_id)
+        except IntegrityError:  # another upload was faster; now it can be seen
+            continue
+    raise Conflict("The same document is being uploaded by others at this moment; try again.")
+
+
+def _place(
+    session: Session, upload: Upload, sha256: str, on_duplicate: OnDuplicate, document_id: str | None
+) -> Place:
+    named = _named_document(session, upload, document_id)
+    twin = _live_version(session, upload.collection_id, sha256)
+    if on_duplicate == "error" and document_id is None and (named or twin):
+        known = named.id if named else twin and twin.document_id
+        raise DuplicateDocument(f"The collection has this document already: {known}.")
+    if twin is not None:
+        if document_id is not None and twin.document_id != document_id:
+            raise DuplicateDocument(f"Document {twin.document_id} has these bytes; delete it first.")
+        return _meet_twin(session, twin, upload, again=on_duplicate == "replace")
+    retried = named or _failed_document(session, upload.collection_id, sha256)
+    if retried is not None:
+        return _add_version(session, retried, upload, sha256)
+    return _add_document(session, upload, sha256)
+
+
+def _named_document(session: Session, upload: Upload, document_id: str | None) -> Document | None:
+    if document_id is not None:
+        return lock_document(session, document_id)
+    if upload.external_id is None:
+        return None
+    return session.scalar(
+        select(Document)
+        .where(Document.collection_id == upload.collection_id, Document.external_id == upload.external_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _live_version(session: Session, collection_id: str, sha256: str) -> DocumentVersion | None:
+    return session.scalar(
+        select(DocumentVersion)
+        .where(
+            DocumentVersion.collection_id == collection_id,
+            DocumentVersion.sha256 == sha256,
+            DocumentVersion.state != "failed",
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _failed_document(session: Session, collection_id: str, sha256: str) -> Document | None:
+    return session.scalar(
+        select(Document)
+        .where(
+            Document.collection_id == collection_id, Document.sha256 == sha256, Document.status == "failed"
+        )
+        .order_by(Document.id)
+        .limit(1)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _meet_twin(session: Session, twin: DocumentVersion, upload: Upload, *, again: bool) -> Place:
+    document = session.get_one(Document, twin.document_id)
+    if not again:
+        return Place(document, None)
+    twin.title = upload.title or twin.title
+    twin.filename = upload.filename or twin.filename
+    if upload.metadata is not None:
+        twin.metadata_ = dict(upload.metadata)
+    session.flush()
+    # A pending version is about to be read anyway, with the new fields.
+    return Place(document, twin.version if twin.state == "current" else None)
+
+
+def _add_version(session: Session, document: Document, upload: Upload, sha256: str) -> Place:
+    """Add a version beside the current one; versions that wait or failed make room for it."""
+    versions = session.scalars(
+        select(DocumentVersion).where(DocumentVersion.document_id == document.id).with_for_update()
+    ).all()
+    retried = next((v for v in versions if v.sha256 == sha256 and v.state == "failed"), None)
+    dropped = [v for v in versions if v.state != "current" and v is not retried]
+    for version in dropped:
+        session.delete(version)
+    session.flush()
+    if retried is None:
+        number = max((v.version for v in versions), default=document.version) + 1
+        retried = DocumentVersion(
+            document_id=document.id, version=number, collection_id=document.collection_id
+        )
+        session.add(retried)
+    _describe(retried, upload, sha256, kept_metadata=document.metadata_)
+    document.error = None
+    document.external_id = document.external_id or upload.external_id
+    if not any(v.state == "current" for v in versions):
+        _show_as_pending(document, retried, upload)
+    session.flush()
+    return Place(document, retried.version, tuple(v.sha256 for v in dropped))
+
+
+def _add_document(session: Session, upload: Upload, sha256: str) -> Place:
+    document = Document(id=new_id("doc"), collection_id=upload.collection_id, external_id=upload.external_id)
+    version = DocumentVersion(document_id=document.id, version=1, collection_id=upload.collection_id)
+    _describe(version, upload, sha256, kept_metadata={})
+    _show_as_pending(document, version, upload)
+    session.add(document)
+    session.flush()
+    session.add(version)
+    session.flush()
+    return Place(document, version.version)
+
+
+def _describe(
+    version: DocumentVersion, upload: Upload, sha256: str, *, kept_metadata: dict[str, JsonValue]
+) -> None:
+    version.state = "pending"
+    version.sha256 = sha256
+    version.filename = upload.filename
+    version.title = upload.title
+    version.media_type = upload.media_type
+    version.metadata_ = dict(kept_metadata if upload.metadata is None else upload.metadata)
+
+
+def _show_as_pending(document: Document, version: DocumentVersion, upload: Upload) -> None:
+    """Let a document that has nothing to show yet show what waits."""
+    document.status = "pending"
+    document.version = version.version
+    document.title = upload.name
+    document.media_type = (upload.media_type or _UNKNOWN).partition(";")[0].strip()
+    document.sha256 = version.sha256
+    document.metadata_ = version.metadata_
+
+
+def _check_text(field: str, value: str | None, *, longest: int) -> None:
+    if value is None:
+        return
+    if len(value) > longest:
+        raise InvalidRequest(f"{field}: at most {longest} characters, not {len(value)}.")
+    if not is_storable(value):
+        raise InvalidRequest(f"{field}: must not have NUL characters or halves of surrogate pairs.")

@@ -1,0 +1,327 @@
+"""Accepting uploads, on both databases."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from corpus.collections import create_collection
+from corpus.database import Database
+from corpus.errors import DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
+from corpus.models import Document, DocumentVersion, Job, JobItem
+from corpus.originals import Originals
+from indexer.deletion import drop_originals, remove_document
+from indexer.intake import Accepted, add_to_job, take_in
+from indexer.jobs import cancel_job, create_job, retry_job
+from indexer.progress import job_progress, list_items
+from indexer.uploads import Upload
+from tests.fakes import FakeEmbedder
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Originals:
+    """Return an empty store."""
+    return Originals(tmp_path / "originals")
+
+
+@pytest.fixture
+def collection(database: Database) -> str:
+    """Return the id of an empty collection."""
+    with database.write() as session:
+        return create_collection(session, name="default", embedder=FakeEmbedder()).id
+
+
+def count(database: Database, table: type) -> int:
+    """Return how many rows a table has."""
+    with database.read() as session:
+        return session.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def publish(database: Database, document_id: str) -> None:
+    """Pretend that a document's newest version was read."""
+    with database.write() as session:
+        for version in session.scalars(
+            select(DocumentVersion).where(DocumentVersion.document_id == document_id)
+        ):
+            version.state = "current"
+        session.get_one(Document, document_id).status = "ready"
+
+
+def fail(database: Database, accepted: Accepted) -> None:
+    """Pretend that a new document could not be read."""
+    with database.write() as session:
+        session.get_one(DocumentVersion, (accepted.document.id, accepted.document.version)).state = "failed"
+        session.get_one(Document, accepted.document.id).status = "failed"
+        for item in session.scalars(select(JobItem).where(JobItem.document_id == accepted.document.id)):
+            item.state = "failed"
+        assert accepted.job is not None
+        session.get_one(Job, accepted.job.id).state = "completed"
+
+
+def together(number: int, work: Callable[[int], None]) -> list[BaseException]:
+    """Run the work in threads that start at one moment; return what they raised."""
+    gate = threading.Barrier(number)
+    errors: list[BaseException] = []
+
+    def run(index: int) -> None:
+        gate.wait()
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001 - collected for the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_an_upload_makes_a_pending_document_and_a_job(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Document, version, job and item appear together; the bytes are kept."""
+    accepted = take_in(database, originals, b"text", Upload(collection, filename="notes.txt"))
+    assert accepted.document.status == "pending"
+    assert accepted.document.title == "notes"
+    assert originals.read(accepted.document.sha256) == b"text"
+    assert accepted.job is not None
+    with database.read() as session:
+        (item,) = list_items(session, accepted.job.id)
+    assert (item.document_id, item.state) == (accepted.document.id, "queued")
+
+
+def test_the_same_bytes_again_are_a_duplicate(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The second upload does no work and names the first document."""
+    first = take_in(database, originals, b"text", Upload(collection, filename="a.txt"))
+    second = take_in(database, originals, b"text", Upload(collection, filename="b.txt"))
+    assert (second.duplicate_of, second.job) == (first.document.id, None)
+    assert count(database, Document) == count(database, Job) == 1
+
+
+def test_the_same_bytes_in_another_collection_are_another_document(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Collections know nothing of each other."""
+    with database.write() as session:
+        other = create_collection(session, name="other", embedder=FakeEmbedder()).id
+    take_in(database, originals, b"text", Upload(collection))
+    assert take_in(database, originals, b"text", Upload(other)).duplicate_of is None
+    assert len(list(originals.hashes())) == 1
+
+
+def test_a_known_external_id_with_new_bytes_is_a_new_version(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The current version stays as it is until the new one has been read."""
+    first = take_in(database, originals, b"old", Upload(collection, external_id="x", metadata={"year": 1}))
+    publish(database, first.document.id)
+    second = take_in(database, originals, b"new", Upload(collection, external_id="x"))
+    assert second.document.id == first.document.id
+    assert (second.document.status, second.document.version) == ("ready", 1)
+    with database.read() as session:
+        version = session.get_one(DocumentVersion, (first.document.id, 2))
+        assert (version.state, version.metadata_) == ("pending", {"year": 1})
+
+
+def test_a_version_that_waits_is_superseded_by_the_next(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Only the newest bytes of an external id are kept waiting."""
+    take_in(database, originals, b"one", Upload(collection, external_id="x"))
+    accepted = take_in(database, originals, b"two", Upload(collection, external_id="x"))
+    assert count(database, Document) == count(database, DocumentVersion) == 1
+    assert list(originals.hashes()) == [accepted.document.sha256]
+
+
+def test_on_duplicate_error_refuses_known_bytes_and_known_external_ids(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Both kinds of duplicate raise; unused bytes do not stay."""
+    take_in(database, originals, b"text", Upload(collection, external_id="x"))
+    for data, external_id in ((b"text", None), (b"other", "x")):
+        upload = Upload(collection, external_id=external_id)
+        with pytest.raises(DuplicateDocument):
+            take_in(database, originals, data, upload, on_duplicate="error")
+    assert len(list(originals.hashes())) == 1
+
+
+def test_on_duplicate_replace_reads_the_same_bytes_again(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The current version gets the new title and metadata, and a job."""
+    first = take_in(database, originals, b"text", Upload(collection, title="Old"))
+    publish(database, first.document.id)
+    upload = Upload(collection, title="New", metadata={"year": 2})
+    second = take_in(database, originals, b"text", upload, on_duplicate="replace")
+    assert second.duplicate_of is None
+    assert second.job is not None
+    with database.read() as session:
+        version = session.get_one(DocumentVersion, (first.document.id, 1))
+        assert (version.title, version.metadata_) == ("New", {"year": 2})
+
+
+def test_the_bytes_of_a_failed_document_retry_it(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The same document gets a new job."""
+    first = take_in(database, originals, b"text", Upload(collection))
+    fail(database, first)
+    second = take_in(database, originals, b"text", Upload(collection))
+    assert second.document.id == first.document.id
+    assert (second.document.status, second.document.version) == ("pending", 1)
+    assert second.job is not None
+
+
+def test_a_full_queue_refuses_new_documents_but_not_duplicates(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """`queue_size` counts the single documents that wait."""
+    take_in(database, originals, b"one", Upload(collection), queue_size=1)
+    with pytest.raises(QueueFull):
+        take_in(database, originals, b"two", Upload(collection), queue_size=1)
+    assert take_in(database, originals, b"one", Upload(collection), queue_size=1).duplicate_of
+    assert len(list(originals.hashes())) == 1
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [
+        Upload("c", external_id="x" * 513),
+        Upload("c", title="nul \0"),
+        Upload("c", title="half \ud800"),
+        Upload("c", metadata={"x": "nul \0"}),
+        Upload("c", metadata={"x": float("nan")}),
+        Upload("c", metadata={"x": "half \udfff"}),
+        Upload("c", metadata={"x": "y" * 70_000}),
+    ],
+)
+def test_fields_that_no_database_could_keep_are_refused(
+    database: Database, originals: Originals, upload: Upload
+) -> None:
+    """They end as an invalid request, before anything is stored."""
+    with pytest.raises(InvalidRequest):
+        take_in(database, originals, b"text", upload)
+    assert list(originals.hashes()) == []
+
+
+def test_an_escaped_backslash_before_u0000_is_no_nul(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The check of metadata knows JSON's escapes."""
+    upload = Upload(collection, metadata={"path": "C:\\u0000"})
+    assert take_in(database, originals, b"text", upload).document.metadata_ == {"path": "C:\\u0000"}
+
+
+def test_racing_uploads_of_one_file_make_one_document(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Eight threads send the same bytes: one document, one job, everybody gets its id."""
+    ids: list[str] = []
+
+    def send(_: int) -> None:
+        ids.append(take_in(database, originals, b"same", Upload(collection)).document.id)
+
+    assert together(8, send) == []
+    assert len(ids) == 8
+    assert len(set(ids)) == count(database, Document) == count(database, Job) == 1
+
+
+def test_racing_uploads_of_one_external_id_make_one_document(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Eight threads send different bytes under one id: one document whose last version waits."""
+
+    def send(index: int) -> None:
+        take_in(database, originals, f"bytes {index}".encode(), Upload(collection, external_id="x"))
+
+    assert together(8, send) == []
+    assert count(database, Document) == count(database, DocumentVersion) == 1
+    with database.read() as session:
+        waiting = session.scalars(select(DocumentVersion.sha256)).one()
+    assert list(originals.hashes()) == [waiting]
+
+
+def test_a_deletion_never_takes_the_bytes_of_an_upload(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Uploads and deletions of the same bytes race; each document's bytes are there in the end."""
+
+    def work(index: int) -> None:
+        for _ in range(6):
+            if index % 2:
+                take_in(database, originals, b"same", Upload(collection))
+            else:
+                with database.read() as session:
+                    known = session.scalars(select(Document.id)).all()
+                for document_id in known:
+                    with suppress(DocumentNotFound):  # another thread was faster
+                        remove_document(database, originals, document_id)
+
+    assert together(4, work) == []
+    with database.read() as session:
+        wanted = set(session.scalars(select(DocumentVersion.sha256)))
+    assert wanted == set(originals.hashes())
+
+
+def test_bytes_that_another_document_uses_stay(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """`drop_originals` asks the database first."""
+    accepted = take_in(database, originals, b"used", Upload(collection))
+    unused = originals.store(b"unused").sha256
+    assert drop_originals(database, originals, [accepted.document.sha256, unused]) == 1
+    assert list(originals.hashes()) == [accepted.document.sha256]
+
+
+def test_a_bulk_job_keeps_what_became_of_each_document(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """New ones wait, known ones are skipped, impossible ones fail; the job goes on."""
+    take_in(database, originals, b"known", Upload(collection))
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    uploads = [
+        (b"new", Upload(collection)),
+        (b"known", Upload(collection)),
+        (b"bad", Upload(collection, title="\0")),
+    ]
+    add_to_job(database, originals, job_id, uploads)
+    with database.read() as session:
+        assert [item.state for item in list_items(session, job_id)] == ["queued", "skipped", "failed"]
+        assert job_progress(session, job_id).counts.total == 3
+
+
+def test_a_cancelled_job_leaves_its_documents_open_for_another_try(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """What had not been read is failed, not pending for ever; its bytes can be sent again."""
+    first = take_in(database, originals, b"text", Upload(collection))
+    assert first.job is not None
+    with database.write() as session:
+        cancel_job(session, first.job.id)
+    with database.read() as session:
+        assert session.get_one(Document, first.document.id).status == "failed"
+        assert job_progress(session, first.job.id).status == "cancelled"
+    assert take_in(database, originals, b"text", Upload(collection)).job is not None
+
+
+def test_retry_queues_the_failed_items_again(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The job is queued again, under the number of a new run."""
+    accepted = take_in(database, originals, b"text", Upload(collection))
+    assert accepted.job is not None
+    fail(database, accepted)
+    with database.write() as session:
+        assert retry_job(session, accepted.job.id) == 1
+    with database.read() as session:
+        job = session.get_one(Job, accepted.job.id)
+        assert (job.state, job.options) == ("queued", {"run": 1})
+        assert session.get_one(Document, accepted.document.id).status == "pending"
