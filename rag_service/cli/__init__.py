@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from rag_service.cli import terminal, upkeep
+from rag_service.cli.jobs import jobs
 
 app = typer.Typer(
     name="rag",
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(jobs, name="jobs", rich_help_panel="Documents")
 upkeep.add_commands(app)
 
 

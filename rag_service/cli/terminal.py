@@ -2,14 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 import typer
 
 from corpus.errors import CorpusError, InvalidRequest, SettingsError
 
+
+class ConfirmationMissing(CorpusError):
+    """A command that deletes was not confirmed."""
+
+
 FAILED = 1
 WRONG_USAGE = 2
+INTERRUPTED = 130  # as shells have it for Ctrl-C
 
 
 def is_terminal() -> bool:
@@ -19,7 +26,7 @@ def is_terminal() -> bool:
 
 def print_json(value: object) -> None:
     """Print one value as one line of JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -41,9 +48,30 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     Console().print(table)
 
 
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Print one thing's fields, a line each."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        typer.echo(f"{name:<{width}}  {'' if value is None else value}".rstrip())
+
+
 def warn(message: str) -> None:
     """Print a line for the person at the terminal, apart from the results."""
     typer.echo(message, err=True)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is lost for good.
+
+    Raises:
+        ConfirmationMissing: nobody is there to ask, or the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfirmationMissing(f"{question} Nobody can be asked here; add --yes to do it.")
+    if not typer.confirm(question):
+        raise ConfirmationMissing("Nothing was changed.")
 
 
 def report(error: Exception) -> int:
@@ -61,6 +89,10 @@ def report(error: Exception) -> int:
         return FAILED
     warn(f"Error: {type(error).__name__}: {error}. That is a fault of the program; --debug shows where.")
     return FAILED
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _is_database_error(error: Exception) -> bool:

@@ -1,29 +1,34 @@
-"""The command line's composition root: settings and database, opened for one command."""
+"""The command line's composition root: settings, database and models, opened for one command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from corpus.settings import Settings
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from corpus.database import Database
+    from corpus.settings import Settings
+    from rag_service.loading import Part
+    from rag_service.service import Service
+
+Made = TypeVar("Made")
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator["Database"]:
+def open_database(settings: "Settings | None" = None) -> Iterator["Database"]:
     """Open the database at its newest revision.
 
     SQLite belongs to this machine alone and is brought up to date here. A PostgreSQL server is shared
     by several programs; changing its tables is a decision of its own, `rag migrate`.
 
     Raises:
+        SettingsError: a setting is unknown or does not fit.
         NotReady: a PostgreSQL database lacks migrations.
     """
     from corpus import migrations
     from corpus.database import Database
+    from corpus.settings import Settings
 
-    database = Database(settings.effective_database_url)
+    database = Database((settings or Settings.load()).effective_database_url)
     try:
         if database.is_postgresql:
             migrations.require_newest(database)
@@ -32,3 +37,35 @@ def open_database(settings: Settings) -> Iterator["Database"]:
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def open_service(settings: "Settings | None" = None) -> Iterator["Service"]:
+    """Open the parts of the service, in this process and without HTTP; `load` makes the slow ones.
+
+    Raises:
+        SettingsError: a setting is unknown or does not fit.
+        NotReady: a PostgreSQL database lacks migrations.
+    """
+    from corpus.settings import Settings
+    from rag_service.app import make_service, models_of
+
+    settings = settings or Settings.load()
+    service = make_service(settings, models_of(settings))
+    try:
+        yield service
+    finally:
+        if service.worker.state == "ready":
+            service.worker.get().stop()
+        service.database.close()
+
+
+def load(part: "Part[Made]") -> Made:
+    """Make a slow part now, unless it is there, and return it.
+
+    Raises:
+        NotReady: it could not be made; the message says why.
+    """
+    if part.state == "loading":
+        part.load()
+    return part.get()
