@@ -1,0 +1,1 @@
+"""Measures and runners for retrieval and answers; post-training uses the same."""
