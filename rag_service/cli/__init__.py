@@ -37,7 +37,7 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the program with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = _take_debug(words)
+    debug = take_debug(words)
     try:
         app(args=words, prog_name="rag")
     except Exception as error:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(terminal.report(error))
 
 
-def _take_debug(words: list[str]) -> bool:
+def take_debug(words: list[str]) -> bool:
     """Remove `--debug` from the words before a `--`; it is welcome anywhere."""
     end = words.index("--") if "--" in words else len(words)
     found = "--debug" in words[:end]
