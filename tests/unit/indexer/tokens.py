@@ -19,7 +19,7 @@ def piece_spans(text: str) -> list[tuple[int, int]]:
     beyond the basic plane have two tokens of the same span.
     """
     spans = []
-    for start, end in word_spans(text: str) -> list[tuple[int, int]]:
+    for start, end in word_spans(text):
         if ord(text[start]) > 0xFFFF:
             spans += [(start, end), (start, end)]
         elif end - start > 10:
