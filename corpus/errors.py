@@ -8,6 +8,7 @@ of HTTP; ``rag_service/api/errors.py`` has the one table from error to status.
     ├── InvalidRequest              what was asked does not make sense
     │   ├── InvalidCursor           a paging cursor that we did not give out
     │   ├── InvalidFilter           a metadata filter outside the grammar
+    │   ├── InvalidRecord           a conversation record outside the format
     │   └── QuestionTooLong         the question does not fit the model's context
     ├── NotFound
     │   ├── CollectionNotFound
@@ -55,6 +56,10 @@ class InvalidCursor(InvalidRequest):
 
 class InvalidFilter(InvalidRequest):
     """A metadata filter outside the grammar."""
+
+
+class InvalidRecord(InvalidRequest):
+    """A conversation record outside the format; the message names the place."""
 
 
 class QuestionTooLong(InvalidRequest):
