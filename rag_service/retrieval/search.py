@@ -23,7 +23,7 @@ from rag_service.retrieval.filter_sql import document_condition
 from rag_service.retrieval.filters import Filter
 from rag_service.retrieval.neighbours import expand_to_neighbours
 from rag_service.retrieval.passages import Passage, Scores, load_passages
-from rag_service.retrieval.query_cache import QueryCache
+from rag_service.retrieval.remembering import RememberingEmbedder
 
 Mode = Literal["hybrid", "dense", "lexical"]
 Expand = Literal["none", "neighbours"]
@@ -70,8 +70,7 @@ class Retriever:
     def __init__(self, database: Database, follower: Follower, embedder: Embedder) -> None:
         self._database = database
         self._follower = follower
-        self._embedder = embedder
-        self._queries = QueryCache(embedder)
+        self._embedder = RememberingEmbedder(embedder)
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Return the passages that fit the query best; equal scores are ordered by chunk id.
@@ -122,7 +121,7 @@ class Retriever:
     def _prepare(self, request: SearchRequest) -> tuple[Query, float]:
         """Return the query as the mode needs it, and the seconds that embedding it took."""
         started = time.perf_counter()
-        vector = None if request.mode == "lexical" else self._queries.embed(request.query)
+        vector = None if request.mode == "lexical" else self._embedder.embed_queries([request.query])
         words = None if request.mode == "dense" else request.query
         return Query(vector, words), time.perf_counter() - started
 
