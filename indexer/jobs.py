@@ -23,6 +23,7 @@ RECEIVING = "receiving"
 FINISHED = ("completed", "failed", "cancelled")
 _OPEN_ITEM = ("queued", "running")
 _ABANDONED_AFTER = timedelta(minutes=10)
+_REVIVALS = 20
 _CANCELLED = "The job was cancelled before this document was read; upload it again to take it in."
 
 
@@ -213,6 +214,26 @@ def waiting_jobs(session: Session) -> list[Job]:
     """Return the queued jobs that have something to do, oldest first."""
     ready = (Job.stage.is_(None)) | (Job.stage != RECEIVING) | _has_open_items(Job.id)
     return list(session.scalars(select(Job).where(Job.state == "queued", ready).order_by(Job.id)))
+
+
+def unfinished_jobs(session: Session) -> list[Job]:
+    """Return the jobs that a workflow should be carrying out or waiting for, oldest first."""
+    running = session.scalars(select(Job).where(Job.state == "running"))
+    return sorted([*waiting_jobs(session), *running], key=lambda job: job.id)
+
+
+def revive_job(session: Session, job_id: str, *, last_workflow: str) -> None:
+    """Give a job whose workflow ended before it a new one; after many times the job fails instead."""
+    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
+    if job is None or job.state in FINISHED or workflow_id(job) != last_workflow:
+        return
+    revivals = int(job.options.get("revivals", 0)) + 1
+    if revivals > _REVIVALS:
+        fail_job(session, job_id, "Its workflow failed again and again; see the worker's log.")
+        return
+    requeue(job)
+    job.options = {**job.options, "revivals": revivals}
+    session.flush()
 
 
 def waiting_uploads(session: Session, *, at_most: int) -> int:

@@ -1,0 +1,141 @@
+"""Which documents of a job a worker reads next, and what becomes of those that can not be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from corpus.models import Chunk, Document, DocumentVersion, JobItem, next_change_number, now
+from indexer.deletion import bury_chunks
+from indexer.storable import storable
+
+BATCH_ITEMS = 32
+TRIES = 3
+_SUSPECT_AFTER = 3  # a document that was being read when this many workers died is read alone
+_POISON_AFTER = 10
+_BACKOFF = timedelta(seconds=1)
+_LONGEST_ERROR = 1000
+_POISON = f"The worker died {_POISON_AFTER} times while reading this document."
+_GONE = "The document was deleted or replaced before it was read."
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One document version to read, as an item of a job."""
+
+    job_id: str
+    position: int
+    attempts: int
+    document_id: str
+    version: int
+    collection_id: str
+    sha256: str
+    filename: str | None
+    title: str | None
+    media_type: str | None
+    external_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A document that could not be read; `permanent`: reading it again would not help."""
+
+    work: Work
+    error: str
+    permanent: bool
+
+
+def claim_batch(session: Session, job_id: str) -> list[Work]:
+    """Mark the next items of a job as running and return them.
+
+    Items that are running already come first: their worker died, for a job has one workflow at a time.
+    Items whose version is gone are skipped, those that failed a moment ago are left for later.
+    """
+    works: list[Work] = []
+    for item, version, document in _candidates(session, job_id):
+        if version is None or document is None:
+            item.state, item.error = "skipped", _GONE
+            continue
+        if item.state == "running" and item.attempts >= _POISON_AFTER:
+            record_failures(session, [Failure(_work(item, version, document), _POISON, permanent=True)])
+            continue
+        suspect = item.state == "running" and item.attempts >= _SUSPECT_AFTER
+        if suspect and works:
+            break
+        item.state, item.attempts = "running", item.attempts + 1
+        if document.status == "pending":
+            document.status = "processing"
+        works.append(_work(item, version, document))
+        if suspect:
+            break
+    session.flush()
+    return works
+
+
+def _candidates(
+    session: Session, job_id: str
+) -> Sequence[Row[JobItem, DocumentVersion | None, Document | None]]:
+    rested = (JobItem.attempts == 0) | (JobItem.updated_at < now() - _BACKOFF)
+    waiting = (JobItem.state == "running") | ((JobItem.state == "queued") & rested)
+    return session.execute(
+        select(JobItem, DocumentVersion, Document)
+        .outerjoin(
+            DocumentVersion,
+            (DocumentVersion.document_id == JobItem.document_id)
+            & (DocumentVersion.version == JobItem.version),
+        )
+        .outerjoin(Document, Document.id == DocumentVersion.document_id)
+        .where(JobItem.job_id == job_id, waiting)
+        .order_by(JobItem.state.desc(), JobItem.position)  # running before queued
+        .limit(BATCH_ITEMS)
+    ).all()
+
+
+def record_failures(session: Session, failures: Sequence[Failure]) -> None:
+    """Note what could not be read: to be tried again, or failed for good with its reason."""
+    for failure in failures:
+        item = session.get(JobItem, (failure.work.job_id, failure.work.position))
+        if item is None:
+            continue  # the collection was deleted, and its jobs with it
+        item.error = storable(failure.error)[:_LONGEST_ERROR]
+        item.error_kind = "permanent" if failure.permanent else "transient"
+        if failure.permanent or failure.work.attempts >= TRIES:
+            item.state = "failed"
+            _fail_version(session, item, item.error)
+        else:
+            item.state = "queued"
+    session.flush()
+
+
+def _fail_version(session: Session, item: JobItem, error: str) -> None:
+    """Mark a version as failed; a current one, and what readers see of the document, stay as they are."""
+    document = session.scalar(select(Document).where(Document.id == item.document_id).with_for_update())
+    version = session.get(DocumentVersion, (item.document_id, item.version))
+    if document is None or version is None:
+        item.state = "skipped"
+        return
+    if version.state == "pending":
+        version.state = "failed"
+    document.error = error
+    if document.status in {"pending", "processing"}:
+        document.status = "failed"
+        if session.scalar(select(Chunk.id).where(Chunk.document_id == document.id).limit(1)):
+            bury_chunks(session, document_ids=[document.id], change_number=next_change_number(session))
+
+
+def _work(item: JobItem, version: DocumentVersion, document: Document) -> Work:
+    return Work(
+        job_id=item.job_id,
+        position=item.position,
+        attempts=item.attempts,
+        document_id=version.document_id,
+        version=version.version,
+        collection_id=version.collection_id,
+        sha256=version.sha256,
+        filename=version.filename,
+        title=version.title,
+        media_type=version.media_type,
+        external_id=document.external_id,
+    )
