@@ -124,13 +124,13 @@ def accept_upload(
     place = place_upload(session, upload, sha256, on_duplicate=on_duplicate, document_id=document_id)
     if place.version is None:
         if job is not None:
-            item = add_item(session, job, name=upload.name, document_id=place.document.id, version=None)
+            item = add_item(session, job, name=upload.label, document_id=place.document.id, version=None)
             item.state, item.error = "skipped", f"The same bytes are document {place.document.id}."
         return Accepted(place.document, None, place.document.id, place.superseded)
     if job is None:
         _check_queue(session, queue_size)
         job = create_job(session, "upload", collection_id=upload.collection_id)
-    add_item(session, job, name=upload.name, document_id=place.document.id, version=place.version)
+    add_item(session, job, name=upload.label, document_id=place.document.id, version=place.version)
     return Accepted(place.document, job, None, place.superseded)
 
 
@@ -194,7 +194,7 @@ def _add_items(
                 session, upload, sha256, originals=originals, job=job, on_duplicate=on_duplicate
             )
         except CorpusError as error:
-            _fail_item(session, job, upload.name, str(error))
+            _fail_item(session, job, upload.label, str(error))
         else:
             superseded += accepted.superseded
     return superseded

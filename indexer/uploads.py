@@ -56,6 +56,11 @@ class Upload:
         stem = PurePath(self.filename).stem if self.filename else ""
         return self.title or stem or self.external_id or "Untitled"
 
+    @property
+    def label(self) -> str:
+        """What its client calls it: the name of a job's item."""
+        return self.external_id or self.filename or self.title or "Untitled"
+
 
 def check_upload(upload: Upload) -> None:
     """Refuse what the database could not keep.
