@@ -15,6 +15,7 @@ of HTTP; ``rag_service/api/errors.py`` has the one table from error to status.
     │   ├── DocumentNotFound
     │   ├── GenerationNotFound
     │   ├── JobNotFound
+    │   ├── KeyNotFound
     │   └── TraceNotFound
     ├── Conflict                    the request is fine, the present state forbids it
     │   ├── CollectionExists
@@ -84,6 +85,10 @@ class GenerationNotFound(NotFound):
 
 class JobNotFound(NotFound):
     """No job has this id."""
+
+
+class KeyNotFound(NotFound):
+    """No API key has this id."""
 
 
 class TraceNotFound(NotFound):

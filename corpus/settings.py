@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     queue_size: int = Field(
         default=1000, gt=0, description="Documents that may wait for ingestion; beyond, uploads get 429."
     )
+    require_keys: bool = Field(
+        default=False, description="Whether requests need an API key, made by `rag keys create`."
+    )
+    rate_limit: int = Field(
+        default=0, ge=0, description="Requests a minute for each key, or address without keys; 0: no limit."
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
 
     @classmethod

@@ -44,8 +44,7 @@ def find_document(session: Session, document_id: str) -> DocumentView:
     Raises:
         DocumentNotFound: there is no such document.
     """
-    # PostgreSQL refuses NUL in any text; no document has it.
-    row = session.execute(_views().where(Document.id == document_id.replace("\0", "?"))).one_or_none()
+    row = session.execute(_views().where(Document.id == document_id)).one_or_none()
     if row is None:
         raise _not_found(document_id)
     return _view(row[0], row[1])

@@ -7,36 +7,38 @@ from email.message import Message
 from typing import TypeVar
 
 import anyio
-from fastapi import HTTPException, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, JsonValue, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from corpus.errors import EmptyDocument, TooLarge
-from rag_service.api.errors import UNSUPPORTED_TYPE
+from rag_service.api.errors import UNSUPPORTED_TYPE, ProblemRaised
 
 _PART_BYTES = 1024 * 1024
 _MAX_FIELDS = 20
+_SAME_AS = {
+    "application/json": {"application/json"},
+    "application/jsonl": {"application/jsonl", "application/x-ndjson", "application/x-jsonlines"},
+}
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def is_form(request: Request) -> bool:
-    """Tell a form from JSON.
+def is_form(request: Request, other: str = "application/json") -> bool:
+    """Tell a form from the other type of body, which is also what a body without a type is.
 
     Raises:
-        HTTPException: 415, it is neither.
+        ProblemRaised: it is neither.
     """
     header = Message()
-    header["content-type"] = request.headers.get("content-type", "application/json")
+    header["content-type"] = request.headers.get("content-type", other)
     kind = header.get_content_type()
     if kind == "multipart/form-data":
         return True
-    if kind == "application/json" or kind.endswith("+json"):
+    if kind in _SAME_AS[other]:
         return False
-    raise HTTPException(
-        UNSUPPORTED_TYPE.status, f"Content-Type {kind!r}: send multipart/form-data or application/json."
-    )
+    raise ProblemRaised(UNSUPPORTED_TYPE, f"Content-Type {kind!r}: send multipart/form-data or {other}.")
 
 
 async def read_json(request: Request, model: type[Model]) -> Model:

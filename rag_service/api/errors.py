@@ -14,6 +14,8 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from corpus import errors
@@ -60,10 +62,12 @@ WRONG_SCOPE = ProblemKind(403, "wrong-scope", "The API key lacks the scope for t
 NO_ROUTE = ProblemKind(404, "no-such-route", "There is no such route")
 WRONG_METHOD = ProblemKind(405, "method-not-allowed", "The route has no such method")
 TOO_LARGE = ProblemKind(413, "too-large", "The request is too large")
+NO_MODEL = ProblemKind(404, "model-not-found", "There is no such model")
 UNSUPPORTED_TYPE = ProblemKind(415, "unsupported-media-type", "This type of content is not read")
 INVALID = ProblemKind(422, "invalid-request", "The request does not fit")
 RATE_LIMITED = ProblemKind(429, "rate-limited", "Too many requests", retry_after_s=1)
 INTERNAL = ProblemKind(500, "internal-error", "The service failed")
+DATABASE_AWAY = ProblemKind(503, "database-unavailable", "The database does not answer", retry_after_s=5)
 NOT_READY = ProblemKind(503, "not-ready", "The service is not ready", retry_after_s=5)
 
 # The most special class that fits decides.
@@ -77,6 +81,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     errors.DocumentNotFound: ProblemKind(404, "document-not-found", "There is no such document"),
     errors.GenerationNotFound: ProblemKind(404, "generation-not-found", "There is no such generation"),
     errors.JobNotFound: ProblemKind(404, "job-not-found", "There is no such job"),
+    errors.KeyNotFound: ProblemKind(404, "key-not-found", "There is no such API key"),
     errors.TraceNotFound: ProblemKind(404, "trace-not-found", "There is no such trace"),
     errors.Conflict: ProblemKind(409, "conflict", "The present state forbids this"),
     errors.CollectionExists: ProblemKind(409, "collection-exists", "The collection exists already"),
@@ -109,7 +114,7 @@ def problem_of(error: errors.CorpusError) -> Problem:
 
 def kind_named(slug: str) -> ProblemKind | None:
     """Return the kind of problem with this slug."""
-    kinds = (*KINDS.values(), *_OF_STATUS.values(), RATE_LIMITED, INTERNAL)
+    kinds = (*KINDS.values(), *_OF_STATUS.values(), NO_MODEL, RATE_LIMITED, INTERNAL, DATABASE_AWAY)
     return next((kind for kind in kinds if kind.slug == slug), None)
 
 
@@ -131,6 +136,8 @@ def problem_response(path: str, problem: Problem, headers: Mapping[str, str] | N
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of the application with a problem."""
     app.add_exception_handler(errors.CorpusError, _answer_corpus_error)
+    app.add_exception_handler(OperationalError, _answer_database_error)
+    app.add_exception_handler(PoolTimeout, _answer_database_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(StarletteHTTPException, _answer_http_exception)
 
@@ -142,6 +149,12 @@ async def _answer_corpus_error(request: Request, error: Exception) -> JSONRespon
     if problem.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s: %s", type(error).__name__, error, exc_info=error)
     return problem_response(request.url.path, problem)
+
+
+async def _answer_database_error(request: Request, error: Exception) -> JSONResponse:
+    """The database is away, or other writers kept it for too long: worth another try, and no bug."""
+    _log.error("the database does not answer", exc_info=error)
+    return problem_response(request.url.path, Problem(DATABASE_AWAY, "Try again in some seconds."))
 
 
 async def _answer_invalid_request(request: Request, error: Exception) -> JSONResponse:
@@ -157,6 +170,8 @@ async def _answer_invalid_request(request: Request, error: Exception) -> JSONRes
 async def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StarletteHTTPException):
         raise TypeError(f"{type(error).__name__} is no HTTPException") from error
+    if isinstance(error, ProblemRaised):
+        return problem_response(request.url.path, Problem(error.kind, error.detail), error.headers)
     status = HTTPStatus(error.status_code)
     kind = _OF_STATUS.get(status, ProblemKind(status, status.phrase.lower().replace(" ", "-"), status.phrase))
     detail = kind.title if error.detail in ("", status.phrase) else str(error.detail)
@@ -181,11 +196,20 @@ def field_path(location: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in inside)
 
 
-class RequestTooLarge(HTTPException):
-    """The body passed its limit while it came in; an HTTPException, since FastAPI lets only that out."""
+class ProblemRaised(HTTPException):
+    """A problem of HTTP alone, which no error of the domain stands for.
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(TOO_LARGE.status, f"The body is larger than the limit of {limit:,} bytes.")
+    An HTTPException, since FastAPI lets no other one out while it reads a body.
+    """
+
+    def __init__(self, kind: ProblemKind, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(kind.status, detail, headers)
+        self.kind = kind
+
+
+def body_too_large(limit: int) -> ProblemRaised:
+    """Return the error for a body above its limit."""
+    return ProblemRaised(TOO_LARGE, f"The body is larger than the limit of {limit:,} bytes.")
 
 
 def problem_document(problem: Problem) -> dict[str, object]:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rag_service.api.errors import (
     TOO_LARGE,
     Problem,
-    RequestTooLarge,
+    body_too_large,
     problem_response,
     unexpected_problem,
 )
@@ -104,7 +104,7 @@ class BodyLimit:
         limit = self._limit(scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
-            problem = Problem(TOO_LARGE, RequestTooLarge(limit).detail)
+            problem = Problem(TOO_LARGE, body_too_large(limit).detail)
             await problem_response(scope["path"], problem, {"Connection": "close"})(scope, receive, send)
             return
         await self._app(scope, _counting(receive, limit), send)
@@ -118,7 +118,7 @@ class BodyLimit:
 
 
 def _counting(receive: Receive, limit: int) -> Receive:
-    """Wrap `receive` so that it raises RequestTooLarge once more than `limit` bytes came."""
+    """Wrap `receive` so that it raises once more than `limit` bytes came."""
     total = 0
 
     async def receive_within_limit() -> Message:
@@ -126,7 +126,7 @@ def _counting(receive: Receive, limit: int) -> Receive:
         message = await receive()
         total += len(message.get("body", b""))
         if total > limit:
-            raise RequestTooLarge(limit)
+            raise body_too_large(limit)
         return message
 
     return receive_within_limit

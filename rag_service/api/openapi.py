@@ -17,17 +17,23 @@ Responses = dict[int | str, Json]
 
 EXAMPLE_REQUEST_ID = "5f0c1d8e7a3b4c6d9e2f1a0b3c4d5e6f"
 _REFERENCE = "#/components/schemas/{model}"
-_ALWAYS = (errors.INTERNAL,)
+_ALWAYS = (errors.INTERNAL, errors.DATABASE_AWAY)
+_GUARDED = (errors.UNAUTHENTICATED, errors.WRONG_SCOPE, errors.RATE_LIMITED)
 
 
 def problems(*kinds: ProblemKind) -> Responses:
-    """Return the error responses of an operation whose clients read problem documents."""
+    """Return the error responses of an operation that needs a key, where keys are on."""
+    return _responses((*kinds, *_GUARDED), PROBLEM_MEDIA_TYPE, "Problem", _problem_example)
+
+
+def open_problems(*kinds: ProblemKind) -> Responses:
+    """Return the error responses of an operation that is open to everybody."""
     return _responses(kinds, PROBLEM_MEDIA_TYPE, "Problem", _problem_example)
 
 
 def openai_errors(*kinds: ProblemKind) -> Responses:
     """Return the error responses of an operation whose clients read OpenAI's error object."""
-    return _responses(kinds, "application/json", "OpenAIError", _openai_example)
+    return _responses((*kinds, *_GUARDED), "application/json", "OpenAIError", _openai_example)
 
 
 def describe(app: FastAPI, description: str) -> Json:
@@ -51,7 +57,7 @@ def _responses(
     kinds: tuple[ProblemKind, ...], media_type: str, schema: str, example: Callable[[ProblemKind], Json]
 ) -> Responses:
     by_status: dict[int, list[ProblemKind]] = {}
-    for kind in (*kinds, *_ALWAYS):
+    for kind in dict.fromkeys((*kinds, *_ALWAYS)):
         by_status.setdefault(kind.status, []).append(kind)
     return {
         status: {
@@ -101,17 +107,25 @@ def _schemas_of(model: type[BaseModel], name: str) -> Json:
     return inner | {name: schema}
 
 
-def upload_body(json_model: type[BaseModel], form_model: type[BaseModel], *, files: str = "file") -> Json:
+def upload_body(
+    json_model: type[BaseModel],
+    form_model: type[BaseModel],
+    *,
+    files: str = "file",
+    json_type: str = "application/json",
+) -> Json:
     """Return the description of a body that is either JSON or a form with files."""
+    file: Json = {"type": "string", "format": "binary", "description": "The file."}
+    if files == "files":
+        file = {"type": "array", "items": file, "minItems": 1, "description": "The files."}
     form = form_model.model_json_schema(ref_template=_REFERENCE)
-    file = {"type": "string", "format": "binary", "description": "The file."}
     form["properties"] = {files: file, **form["properties"]}
     form["required"] = [files, *form.get("required", [])]
     return {
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": json_model.model_json_schema(ref_template=_REFERENCE)},
+                json_type: {"schema": json_model.model_json_schema(ref_template=_REFERENCE)},
                 "multipart/form-data": {"schema": form},
             },
         }

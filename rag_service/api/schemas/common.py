@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
@@ -72,6 +72,8 @@ Metadata = Annotated[
         examples=[{"year": 2024, "language": "en"}],
     ),
 ]
+OnDuplicate = Literal["skip", "replace", "error"]
+DocumentText = Annotated[Text, Field(min_length=1, pattern=r"\S", description="The document's text.")]
 Title = Annotated[Text, Field(max_length=1000, examples=["Vostrel handbook"])]
 ExternalId = Annotated[Text, Field(min_length=1, max_length=500, examples=["handbook"])]
 CollectionName = Annotated[

@@ -1,25 +1,24 @@
 """Documents and their chunks."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from rag_service.api.schemas.common import (
     CollectionName,
+    DocumentText,
     ExternalId,
     Metadata,
+    OnDuplicate,
     Page,
     RequestModel,
     ResponseModel,
-    Text,
     Title,
 )
 from rag_service.api.schemas.jobs import JobOut
 
 DocumentStatus = Literal["pending", "processing", "ready", "failed"]
-OnDuplicate = Literal["skip", "replace", "error"]
-DocumentText = Annotated[Text, Field(min_length=1, pattern=r"\S", description="The document's text.")]
 
 
 class NewDocument(RequestModel):

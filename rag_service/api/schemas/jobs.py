@@ -5,7 +5,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from rag_service.api.schemas.common import Page, ResponseModel
+from rag_service.api.schemas.common import (
+    CollectionName,
+    DocumentText,
+    ExternalId,
+    Metadata,
+    OnDuplicate,
+    Page,
+    RequestModel,
+    ResponseModel,
+    Title,
+)
 
 JobStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 ItemStatus = Literal["queued", "running", "done", "failed", "skipped", "cancelled"]
@@ -50,5 +60,31 @@ class JobItemOut(ResponseModel):
     attempts: int = Field(description="How often it was tried.")
 
 
+class JobPage(Page[JobOut]):
+    """A page of jobs, newest first."""
+
+
 class JobItemPage(Page[JobItemOut]):
     """A page of a job's items, in the order of the upload."""
+
+
+class IngestionForm(RequestModel):
+    """The fields beside `files` in a form that uploads many documents."""
+
+    collection: CollectionName = Field(default="default")
+    metadata: Metadata = Field(default={})
+    on_duplicate: OnDuplicate = Field(
+        default="skip", description="If the collection has a file: skip it, read it again, or note an error."
+    )
+
+
+class IngestionRecord(RequestModel):
+    """A line of JSONL: a text and what is known about it."""
+
+    text: DocumentText = Field(examples=["Orson Kovacs keeps the generators."])
+    title: Title | None = Field(default=None, description="Title; without one, it has a stand-in.")
+    external_id: ExternalId | None = Field(
+        default=None, description="Your own id for it, unique in its collection."
+    )
+    metadata: Metadata = Field(default={})
+    collection: CollectionName = Field(default="default")

@@ -1,0 +1,199 @@
+"""The composition root: settings in, application out."""
+
+import importlib.metadata
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from corpus import migrations
+from corpus.collections import DEFAULT_COLLECTION, find_or_create_collection
+from corpus.database import Database
+from corpus.embedding import Embedder
+from corpus.follower import Follower
+from corpus.originals import Originals
+from corpus.settings import Settings
+from rag_service.api import openapi
+from rag_service.api.errors import add_error_handlers
+from rag_service.api.middleware import BodyLimit, RequestRecord
+from rag_service.api.routes import add_routes
+from rag_service.auth import RateLimit
+from rag_service.loading import BackgroundLoading, Part
+from rag_service.logs import configure_logging
+from rag_service.metrics import Metrics
+from rag_service.readiness import current_levels
+from rag_service.retrieval.search import Retriever
+from rag_service.service import Limits, Service
+from rag_service.threads import Threads
+
+if TYPE_CHECKING:
+    from rag_service.answering.answer import Answerer
+    from rag_service.answering.chat_model import ChatModel
+    from rag_service.worker import RunningWorker
+
+_MEBIBYTE = 1024 * 1024
+_JSON_BYTES = _MEBIBYTE
+_DESCRIPTION = """\
+Answers to questions about your documents, with citations that can be checked.
+
+Errors are problem documents (RFC 9457); the OpenAI-compatible routes answer with OpenAI's error object.
+Every response has an `X-Request-ID`: the one that was sent, or a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """How the two models are loaded; tests give small ones."""
+
+    load_embedder: "Callable[[], Embedder]"
+    load_chat_model: "Callable[[], ChatModel]"
+
+
+def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
+    """Make the application.
+
+    The models are loaded by a background thread once it has started; until then requests that need
+    them get 503.
+
+    Raises:
+        NotReady: the database lacks migrations (SQLite's are applied here).
+    """
+    service = make_service(settings, models or models_of(settings))
+    app = FastAPI(
+        title="RAG service",
+        version=importlib.metadata.version("rag-service"),
+        lifespan=_lifespan,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.service = service
+    app.openapi = lambda: openapi.describe(app, _DESCRIPTION)  # type: ignore[method-assign] # FastAPI's own way
+    add_error_handlers(app)
+    add_routes(app)
+    app.add_middleware(
+        BodyLimit, json_bytes=service.limits.json_bytes, upload_bytes=service.limits.upload_bytes
+    )
+    app.add_middleware(RequestRecord, metrics=service.metrics)
+    return app
+
+
+def make_service(settings: Settings, models: Models) -> Service:
+    """Make the parts; the slow ones only when the application has started.
+
+    Raises:
+        NotReady: the database lacks migrations.
+    """
+    database = open_database(settings)
+    originals = Originals(settings.originals_dir)
+    follower = Follower(database, settings.generations_dir)
+    embedder = Part("embedder", models.load_embedder)
+    chat_model = Part("chat model", models.load_chat_model)
+    default = Part("default collection", lambda: _make_default_collection(database, embedder.get()))
+    retriever = Part("retriever", lambda: _make_retriever(database, follower, embedder.get()))
+    worker = Part("worker", lambda: _start_worker(settings, database, originals, embedder.get()))
+    answerer = Part("answerer", lambda: _make_answerer(retriever.get(), chat_model.get()))
+    service = Service(
+        database=database,
+        originals=originals,
+        generations_dir=settings.generations_dir,
+        follower=follower,
+        embedder=embedder,
+        retriever=retriever,
+        worker=worker,
+        chat_model=chat_model,
+        answerer=answerer,
+        loading=BackgroundLoading([embedder, default, retriever, worker, chat_model, answerer]),
+        metrics=Metrics(lambda: current_levels(service)),
+        threads=Threads(),
+        limits=Limits(
+            upload_bytes=settings.max_upload_mb * _MEBIBYTE,
+            json_bytes=_JSON_BYTES,
+            queue_size=settings.queue_size,
+        ),
+        require_keys=settings.require_keys,
+        rate_limit=RateLimit(settings.rate_limit) if settings.rate_limit else None,
+    )
+    return service
+
+
+def models_of(settings: Settings) -> Models:
+    """Return how the models of the settings are loaded."""
+    return Models(lambda: _load_embedder(settings), lambda: _load_chat_model(settings))
+
+
+def app_from_environment() -> FastAPI:
+    """Make the application of the environment's settings, for `uvicorn --factory`."""
+    settings = Settings.load()
+    configure_logging(settings.log_format)
+    return create_app(settings)
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database at its newest revision.
+
+    A SQLite file belongs to this machine alone and is brought up to date here. A PostgreSQL server is
+    shared by several programs; changing its tables is a step of its own, `rag migrate`.
+
+    Raises:
+        NotReady: a PostgreSQL database lacks migrations.
+    """
+    database = Database(settings.effective_database_url)
+    if not database.is_postgresql and migrations.current_revision(database) != migrations.newest_revision():
+        migrations.upgrade(database)
+    migrations.require_newest(database)
+    return database
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    service.threads.limit_routes()
+    service.loading.start()
+    try:
+        yield
+    finally:
+        service.loading.stop()
+        if service.worker.state == "ready":
+            service.worker.get().stop()
+        service.database.close()
+
+
+# The parts below are made by a thread after the start: they import torch or DBOS, which takes seconds.
+
+
+def _load_embedder(settings: Settings) -> Embedder:
+    from corpus.embedding import load_embedder  # noqa: PLC0415 - see above
+
+    return load_embedder(settings.embedder)
+
+
+def _load_chat_model(settings: Settings) -> "ChatModel":
+    from rag_service.answering.local_model import load_chat_model  # noqa: PLC0415 - see above
+
+    return load_chat_model(settings.chat_model, models_dir=settings.models_dir, adapter=settings.adapter)
+
+
+def _make_default_collection(database: Database, embedder: Embedder) -> str:
+    with database.write() as session:
+        return find_or_create_collection(session, name=DEFAULT_COLLECTION, embedder=embedder).id
+
+
+def _make_retriever(database: Database, follower: Follower, embedder: Embedder) -> Retriever:
+    retriever = Retriever(database, follower, embedder)
+    follower.refresh()  # now, not in the first search
+    return retriever
+
+
+def _start_worker(
+    settings: Settings, database: Database, originals: Originals, embedder: Embedder
+) -> "RunningWorker":
+    from rag_service.worker import start_worker  # noqa: PLC0415 - see above
+
+    return start_worker(settings, database, originals, embedder)
+
+
+def _make_answerer(retriever: Retriever, chat_model: "ChatModel") -> "Answerer":
+    from rag_service.answering.answer import Answerer  # noqa: PLC0415 - see above
+
+    return Answerer(retriever, chat_model)

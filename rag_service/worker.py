@@ -1,0 +1,40 @@
+"""The worker inside the service's process, and the parser processes that belong to it."""
+
+from dataclasses import dataclass
+
+from corpus.database import Database
+from corpus.embedding import Embedder
+from corpus.originals import Originals
+from corpus.settings import Settings
+from indexer.parsing.sandbox import ParserPool
+from indexer.targets import one_embedder
+from indexer.workflows import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker that takes up jobs until it is stopped."""
+
+    worker: Worker
+    parser: ParserPool
+
+    def stop(self) -> None:
+        """Stop between two steps; what is unfinished goes on with the next worker."""
+        self.worker.stop()
+        self.parser.close()
+
+
+def start_worker(
+    settings: Settings, database: Database, originals: Originals, embedder: Embedder
+) -> RunningWorker:
+    """Start to take up jobs in threads of this process."""
+    parser = ParserPool(timeout_s=settings.parse_timeout_s, memory_mb=settings.parse_memory_mb)
+    worker = Worker(
+        database,
+        originals=originals,
+        parser=parser,
+        find_embedder=one_embedder(embedder),
+        data_dir=settings.data_dir,
+    )
+    worker.start()
+    return RunningWorker(worker, parser)
