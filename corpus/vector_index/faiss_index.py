@@ -1,0 +1,169 @@
+"""Exact search with FAISS, while other threads add and remove.
+
+The index is a tuple of segments. A segment is never changed once it is made: its vectors lie in a
+FAISS flat index, and forgetting an id replaces the segment by one that shares the vectors and has
+another bitmap of live positions. Writers take turns, build the new tuple aside and put it in place
+with one assignment; a search works on the tuple that it found at its beginning. So a search never
+waits for a writer and never sees half a change.
+
+The first segment may be a generation's memory-mapped base. New vectors go into the last segment, which
+is copied for that (a millisecond or two at `SEGMENT_ROWS`) until it is full and the next one begins.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.vector_index.generation_files import Base
+
+SEGMENT_ROWS = 2048
+Ids = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+_NO_IDS = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Vectors in a FAISS index; position i has `ids[i]` (ascending) and counts if `live[i]`."""
+
+    index: Any
+    ids: Ids
+    live: NDArray[np.bool_]
+
+    def positions(self, wanted: Ids) -> Ids:
+        """Return where the ids of `wanted` (ascending) are that this segment has, dead or alive."""
+        if len(self.ids) == 0:
+            return _NO_IDS
+        first, last = np.searchsorted(wanted, [self.ids[0], self.ids[-1] + 1])
+        near = wanted[first:last]
+        found: Ids = np.searchsorted(self.ids, near)
+        hits: Ids = found[self.ids[found] == near]
+        return hits
+
+    def without(self, gone: Ids) -> "_Segment":
+        """Return this segment with some ids (ascending) dead."""
+        positions = self.positions(gone)
+        if not self.live[positions].any():
+            return self
+        live = self.live.copy()
+        live[positions] = False
+        return _Segment(self.index, self.ids, live)
+
+    def search(self, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Vectors, Ids]:
+        """Return scores and ids of the best, shape (len(queries), at most k)."""
+        chosen = self.live
+        if allowed is not None:
+            positions = self.positions(allowed)
+            chosen = np.zeros_like(self.live)
+            chosen[positions] = self.live[positions]
+        depth = min(k, int(np.count_nonzero(chosen)))
+        if depth == 0:
+            return np.empty((len(queries), 0), dtype=np.float32), np.empty((len(queries), 0), dtype=np.int64)
+        # Also when all positions are chosen: with a selector FAISS scans in this thread. Without one it
+        # wakes a thread a core for a single query, which costs more than it saves.
+        selector = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+        parameters = faiss.SearchParameters(sel=selector)
+        scores, positions = self.index.search(queries, depth, params=parameters)
+        return scores, np.where(positions < 0, -1, self.ids[positions])  # -1: the query has NaN
+
+    def live_rows(self) -> tuple[Ids, Vectors]:
+        """Return the ids and vectors that count."""
+        positions = np.flatnonzero(self.live)
+        return self.ids[positions], self.index.reconstruct_batch(positions)
+
+    def is_worth_merging(self) -> bool:
+        """Whether few rows count, or fewer than half: then copying them is cheap or saves memory."""
+        rows = int(np.count_nonzero(self.live))
+        return rows < max(SEGMENT_ROWS, len(self.live) // 2)
+
+
+class FaissVectorIndex:
+    """A `VectorIndex` in this process: an immutable base, a tail in memory, and what is gone of both."""
+
+    def __init__(self, dimension: int, base: Base | None = None) -> None:
+        self.dimension = dimension
+        self._writing = threading.Lock()
+        self._base_segments = 0 if base is None else 1
+        self._segments: tuple[_Segment, ...] = () if base is None else (_segment_of(base, dimension),)
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Put vectors, shape (len(ids), dimension), under ids; of an id given twice the last counts.
+
+        Raises:
+            ValueError: the shapes do not fit.
+        """
+        if vectors.shape != (len(ids), self.dimension):
+            raise ValueError(f"{len(ids)} ids of dimension {self.dimension} got vectors {vectors.shape}")
+        if len(ids) == 0:
+            return
+        new_ids, from_end = np.unique(ids[::-1], return_index=True)
+        new_vectors = vectors[::-1][from_end]
+        with self._writing:
+            base, tail = self._without(new_ids)
+            full = [segment for segment in tail if not segment.is_worth_merging()]
+            merged = [segment.live_rows() for segment in tail if segment.is_worth_merging()]
+            self._segments = (*base, *full, _segment_from([*merged, (new_ids, new_vectors)]))
+
+    def remove(self, ids: Ids) -> None:
+        """Forget ids; unknown ones are ignored."""
+        with self._writing:
+            base, tail = self._without(np.unique(ids))
+            self._segments = (*base, *tail)
+
+    def search(self, queries: Vectors, k: int, *, allowed: Ids | None = None) -> tuple[Vectors, Ids]:
+        """Return the k best of each query: scores and ids, both of shape (len(queries), k).
+
+        See `VectorIndex.search`.
+
+        Raises:
+            ValueError: the queries have another dimension.
+        """
+        if queries.shape != (len(queries), self.dimension):
+            raise ValueError(f"queries have shape {queries.shape}, the index has dimension {self.dimension}")
+        asked = np.ascontiguousarray(queries, dtype=np.float32)
+        wanted = None if allowed is None else np.unique(allowed)
+        found = [segment.search(asked, k, wanted) for segment in self._segments]
+        return _best(found, len(asked), k)
+
+    def ids(self) -> Ids:
+        """Return the ids, in ascending order."""
+        return np.sort(np.concatenate([_NO_IDS, *(segment.ids[segment.live] for segment in self._segments)]))
+
+    def __len__(self) -> int:
+        return sum(int(np.count_nonzero(segment.live)) for segment in self._segments)
+
+    def _without(self, gone: Ids) -> tuple[list[_Segment], list[_Segment]]:
+        """Return base and tail without some ids (ascending); segments of the tail that are empty go."""
+        segments = [segment.without(gone) for segment in self._segments]
+        base, tail = segments[: self._base_segments], segments[self._base_segments :]
+        return base, [segment for segment in tail if segment.live.any()]
+
+
+def _segment_of(base: Base, dimension: int) -> _Segment:
+    if base.manifest.dimension != dimension:
+        raise ValueError(f"the base has dimension {base.manifest.dimension}, not {dimension}")
+    return _Segment(base.index, base.ids, np.ones(len(base.ids), dtype=np.bool_))
+
+
+def _segment_from(parts: Sequence[tuple[Ids, Vectors]]) -> _Segment:
+    ids = np.concatenate([part[0] for part in parts])
+    vectors = np.concatenate([part[1] for part in parts])
+    order = np.argsort(ids)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors[order], dtype=np.float32))
+    return _Segment(index, ids[order].astype(np.int64), np.ones(len(ids), dtype=np.bool_))
+
+
+def _best(found: Sequence[tuple[Vectors, Ids]], queries: int, k: int) -> tuple[Vectors, Ids]:
+    """Merge what the segments found; the last part fills up to k."""
+    nothing = (np.full((queries, k), -np.inf, dtype=np.float32), np.full((queries, k), -1, dtype=np.int64))
+    parts = [*found, nothing]
+    scores = np.concatenate([part[0] for part in parts], axis=1)
+    ids = np.concatenate([part[1] for part in parts], axis=1)
+    order = np.lexsort((ids, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)

@@ -1,0 +1,173 @@
+"""A generation's files: an immutable base of vectors that is complete or not there.
+
+A folder holds ``vectors.faiss`` (a FAISS index), ``ids.npy`` (the chunk id of each position, ascending)
+and ``manifest.json``: what was built from what, and the size and sha256 of the other two. The manifest
+is written last, after the others are on the disk; a folder without one was never finished.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.errors import IndexDamaged
+
+VECTORS = "vectors.faiss"
+IDS = "ids.npy"
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What a file must be like."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a base holds: every vector of `embedder` over `chunking` up to `change_number`."""
+
+    embedder: str
+    chunking: str
+    change_number: int
+    dimension: int
+    count: int
+    files: dict[str, FileRecord]
+    index_type: str = "flat"
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base opened for reading; `index` is a memory-mapped FAISS index."""
+
+    index: Any
+    ids: NDArray[np.int64]
+    manifest: Manifest
+
+
+def write_base(
+    folder: Path,
+    ids: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    *,
+    embedder: str,
+    chunking: str,
+    change_number: int,
+) -> Manifest:
+    """Write a base; when this returns it is on the disk, and before that it does not count.
+
+    Args:
+        folder: the generation's own folder; what an interrupted call left in it is replaced.
+        ids: chunk ids, each once, in any order.
+        vectors: shape (len(ids), dimension).
+        embedder: id of the embedder that made the vectors.
+        chunking: `Chunking.key` of the chunks.
+        change_number: the last change that the vectors reflect.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    order = np.argsort(ids, kind="stable")
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors[order], dtype=np.float32))
+    with _complete(folder / VECTORS) as file:
+        faiss.write_index(index, str(file))
+    with _complete(folder / IDS) as file, file.open("wb") as opened:
+        np.save(opened, ids[order].astype(np.int64))
+    manifest = Manifest(
+        embedder=embedder,
+        chunking=chunking,
+        change_number=change_number,
+        dimension=vectors.shape[1],
+        count=len(ids),
+        files={name: _record(folder / name) for name in (VECTORS, IDS)},
+    )
+    with _complete(folder / MANIFEST) as file:
+        file.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+    _flush_to_disk(folder.parent)
+    return manifest
+
+
+def load_base(folder: Path, *, check_hashes: bool = False) -> Base:
+    """Open a base, its vectors memory-mapped.
+
+    Counts and file sizes are always checked; with `check_hashes` every byte is (1 s for 300 MB).
+
+    Raises:
+        IndexDamaged: the files are missing or are not what the manifest says.
+    """
+    manifest = _read_manifest(folder)
+    for name, record in manifest.files.items():
+        _check_file(folder / name, record, check_hashes=check_hashes)
+    try:
+        index = faiss.read_index(str(folder / VECTORS), faiss.IO_FLAG_MMAP_IFC)
+        ids = np.load(folder / IDS)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _damaged(folder, f"a file can not be read ({error})") from error
+    if (index.ntotal, index.d, len(ids)) != (manifest.count, manifest.dimension, manifest.count):
+        raise _damaged(folder, "the counts differ from the manifest's")
+    return Base(index, ids, manifest)
+
+
+@contextmanager
+def _complete(file: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes `file` once its bytes are on the disk.
+
+    A process that has the old file mapped keeps reading the old one: its bytes are not touched.
+    """
+    unfinished = file.with_name(f"{file.name}.new")
+    yield unfinished
+    _flush_to_disk(unfinished)
+    unfinished.replace(file)
+    _flush_to_disk(file.parent)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = {name: FileRecord(**content["files"][name]) for name in (VECTORS, IDS)}
+        manifest = Manifest(**{**content, "files": files})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(folder, f"its manifest can not be read ({error})") from error
+    if manifest.format != FORMAT:
+        raise _damaged(folder, f"it has format {manifest.format}, this version reads {FORMAT}")
+    return manifest
+
+
+def _check_file(file: Path, record: FileRecord, *, check_hashes: bool) -> None:
+    if not file.is_file() or file.stat().st_size != record.size:
+        raise _damaged(file.parent, f"{file.name} is missing or has another size than written")
+    if check_hashes and _hash(file) != record.sha256:
+        raise _damaged(file.parent, f"the bytes of {file.name} have changed")
+
+
+def _damaged(folder: Path, what: str) -> IndexDamaged:
+    return IndexDamaged(f"Generation {folder.name} is damaged: {what}; run `rag check --repair`.")
+
+
+def _record(file: Path) -> FileRecord:
+    return FileRecord(size=file.stat().st_size, sha256=_hash(file))
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
