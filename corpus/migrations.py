@@ -14,6 +14,22 @@ from corpus.errors import NotReady
 SCRIPTS = Path(__file__).resolve().parent.parent / "alembic"
 
 
+def open_database(url: str) -> Database:
+    """Open a database at its newest revision.
+
+    A SQLite file belongs to this machine alone and is brought up to date here. A PostgreSQL server is
+    shared by several programs; changing its tables is a step of its own, `rag migrate`.
+
+    Raises:
+        NotReady: a PostgreSQL database lacks migrations.
+    """
+    database = Database(url)
+    if not database.is_postgresql and current_revision(database) != newest_revision():
+        upgrade(database)
+    require_newest(database)
+    return database
+
+
 def upgrade(database: Database, revision: str = "head") -> None:
     """Apply the missing migrations, all in one transaction."""
     with database.engine.execution_options(rag_write=True).begin() as connection:

@@ -84,7 +84,7 @@ def make_service(settings: Settings, models: Models) -> Service:
     Raises:
         NotReady: the database lacks migrations.
     """
-    database = open_database(settings)
+    database = migrations.open_database(settings.effective_database_url)
     originals = Originals(settings.originals_dir)
     follower = Follower(database, settings.generations_dir)
     embedder = Part("embedder", models.load_embedder)
@@ -127,22 +127,6 @@ def app_from_environment() -> FastAPI:
     settings = Settings.load()
     configure_logging(settings.log_format)
     return create_app(settings)
-
-
-def open_database(settings: Settings) -> Database:
-    """Open the database at its newest revision.
-
-    A SQLite file belongs to this machine alone and is brought up to date here. A PostgreSQL server is
-    shared by several programs; changing its tables is a step of its own, `rag migrate`.
-
-    Raises:
-        NotReady: a PostgreSQL database lacks migrations.
-    """
-    database = Database(settings.effective_database_url)
-    if not database.is_postgresql and migrations.current_revision(database) != migrations.newest_revision():
-        migrations.upgrade(database)
-    migrations.require_newest(database)
-    return database
 
 
 @asynccontextmanager

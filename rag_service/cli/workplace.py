@@ -15,25 +15,17 @@ Made = TypeVar("Made")
 
 @contextmanager
 def open_database(settings: "Settings | None" = None) -> Iterator["Database"]:
-    """Open the database at its newest revision.
-
-    SQLite belongs to this machine alone and is brought up to date here. A PostgreSQL server is shared
-    by several programs; changing its tables is a decision of its own, `rag migrate`.
+    """Open the database at its newest revision; see `migrations.open_database`.
 
     Raises:
         SettingsError: a setting is unknown or does not fit.
         NotReady: a PostgreSQL database lacks migrations.
     """
-    from corpus import migrations
-    from corpus.database import Database
+    from corpus.migrations import open_database
     from corpus.settings import Settings
 
-    database = Database((settings or Settings.load()).effective_database_url)
+    database = open_database((settings or Settings.load()).effective_database_url)
     try:
-        if database.is_postgresql:
-            migrations.require_newest(database)
-        elif migrations.current_revision(database) != migrations.newest_revision():
-            migrations.upgrade(database)
         yield database
     finally:
         database.close()
