@@ -1,0 +1,1 @@
+"""Conversations to train on: importers from public formats, statistics, checks for leaks."""

@@ -1,0 +1,41 @@
+"""Worked solutions become calculator calls."""
+
+from posttrain.data.arithmetic import import_gsm8k, import_mawps, infix
+from posttrain.data.files import Json
+
+SOLUTION = "She sold 48/2 = <<48/2=24>>24 clips in May.\nThat is 48+24 = <<48+24=72>>72 in all.\n#### 72"
+
+
+def test_each_annotation_becomes_a_call_and_its_result() -> None:
+    """The text around the annotations stays as it was; the last line is the answer."""
+    (record,) = import_gsm8k([{"question": "How many clips?", "answer": SOLUTION}])
+    kinds = [part.type for part in record.messages[1].parts]
+    assert kinds == ["text", *["calculate", "calculate_result", "text"] * 2, "text"]
+    assert record.messages[1].parts[4].text == "48+24"
+    assert record.messages[1].text.endswith("The answer is 72.")
+
+
+def test_a_solution_that_does_not_compute_is_left_out() -> None:
+    """A wrong annotation would teach the model that the calculator errs."""
+    rows: list[dict[str, Json]] = [{"question": "?", "answer": "It is <<2+2=5>>5.\n#### 5"}]
+    assert not list(import_gsm8k(rows))
+
+
+def test_mawps_placeholders_are_filled_and_the_equation_is_written_out() -> None:
+    """Numbers come back into the question; prefix notation becomes the usual one."""
+    row = {
+        "Question": "Mary needs number0 cups . She has number1 . How many more ?",
+        "Numbers": "8.0 2.0",
+        "Equation": "- number0 number1",
+        "Answer": "6.0",
+    }
+    (record,) = import_mawps([row])
+    assert record.messages[0].text == "Mary needs 8 cups. She has 2. How many more?"
+    assert [part.text for part in record.messages[1].parts] == ["8-2", "6", "The answer is 6."]
+
+
+def test_nested_prefix_keeps_its_brackets() -> None:
+    """Only the outermost brackets are dropped; a broken formula is none."""
+    assert infix(["/", "+", "number0", "number1", "2"], ["3", "5"]) == "(3+5)/2"
+    assert infix(["+", "number0"], ["3"]) is None
+    assert infix(["number0", "number0"], ["3"]) is None
