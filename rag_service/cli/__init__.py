@@ -13,8 +13,11 @@ from typing import Annotated
 
 import typer
 
-from rag_service.cli import terminal, upkeep
+from rag_service.cli import ingest, search, serve, terminal, upkeep
+from rag_service.cli.collections import collections
+from rag_service.cli.documents import documents
 from rag_service.cli.jobs import jobs
+from rag_service.cli.keys import keys
 
 app = typer.Typer(
     name="rag",
@@ -22,8 +25,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(jobs, name="jobs", rich_help_panel="Documents")
-upkeep.add_commands(app)
+QUESTIONS, DOCUMENTS, RUNNING = "Questions", "Documents", "Running it"
+app.command(rich_help_panel=QUESTIONS)(search.search)
+app.command(rich_help_panel=DOCUMENTS)(ingest.ingest)
+app.add_typer(documents, name="documents", rich_help_panel=DOCUMENTS)
+app.add_typer(collections, name="collections", rich_help_panel=DOCUMENTS)
+app.add_typer(jobs, name="jobs", rich_help_panel=DOCUMENTS)
+app.command(rich_help_panel=RUNNING)(serve.serve)
+app.command(rich_help_panel=RUNNING)(serve.worker)
+app.command(rich_help_panel=RUNNING)(upkeep.migrate)
+app.add_typer(keys, name="keys", rich_help_panel=RUNNING)
 
 
 @app.callback()

@@ -158,7 +158,7 @@ def _other_counts(job: "JobProgress") -> tuple[tuple[int, str], ...]:
 
 def _row(job: "JobProgress") -> tuple[object, ...]:
     counts = job.counts
-    made = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+    made = terminal.day(job.created_at)
     return job.id, job.kind, job.status, counts.done, counts.failed, counts.skipped, counts.total, made
 
 

@@ -55,6 +55,11 @@ def print_fields(fields: Mapping[str, object]) -> None:
         typer.echo(f"{name:<{width}}  {'' if value is None else value}".rstrip())
 
 
+def day(moment: datetime | None) -> str:
+    """Return a moment as people read it, in this machine's time zone."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
 def warn(message: str) -> None:
     """Print a line for the person at the terminal, apart from the results."""
     typer.echo(message, err=True)

@@ -3,11 +3,6 @@
 import typer
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command(rich_help_panel="Operating")(migrate)
-
-
 def migrate() -> None:
     """Bring the database to the newest revision."""
     from corpus import migrations

@@ -1,0 +1,184 @@
+"""`rag ingest`: take in files and folders.
+
+The command writes documents and a job to the database, then works the job off in its own process. It
+can run beside `rag serve`, which sees each document when it is ready. Broken off at any point, it goes
+on when it is run again: documents that are there are skipped, and work that was left is finished.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rag_service.cli import terminal
+from rag_service.cli.jobs import (
+    exit_code,
+    failed_items,
+    has_ended,
+    has_no_open_items,
+    print_failures,
+    wait_for_job,
+)
+from rag_service.cli.options import AsJson, Collection
+from rag_service.cli.progress import Show, duration, progress_display
+from rag_service.cli.workplace import load, open_service
+
+if TYPE_CHECKING:
+    from indexer.progress import JobProgress
+    from rag_service.cli.files import FoundFile
+    from rag_service.service import Service
+
+BATCH_FILES = 32
+OnDuplicate = Literal["skip", "replace", "error"]
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    *,
+    collection: Collection = "default",
+    recursive: Annotated[bool, typer.Option(help="Take folders inside folders too.")] = True,
+    on_duplicate: Annotated[
+        OnDuplicate, typer.Option(help="What to do with bytes that the collection has already.")
+    ] = "skip",
+    follow: Annotated[
+        bool, typer.Option(help="Read the documents now, or leave them to `rag serve` or `rag worker`.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Take in files: text, Markdown, HTML, PDF and DOCX.
+
+    A file's external id is its path relative to the folder that is named. The same id with other bytes
+    is a new version that replaces the old one.
+    """
+    from corpus.settings import Settings
+    from rag_service.cli.files import find_files
+
+    settings = Settings.load()
+    found = find_files(paths, recursive=recursive, leave_out=settings.data_dir)
+    with open_service(settings) as service:
+        try:
+            with progress_display(as_json=as_json) as show:
+                job = _ingest(service, found, collection, on_duplicate, show, follow=follow)
+        except KeyboardInterrupt:
+            terminal.warn("Broken off; the same command goes on where this one stopped.")
+            raise typer.Exit(terminal.INTERRUPTED) from None
+        failed = failed_items(service.database, job.id)
+    if not as_json:
+        typer.echo(_outcome(job))
+        print_failures(failed)
+    raise typer.Exit(exit_code(job))
+
+
+def _ingest(
+    service: "Service",
+    found: Sequence["FoundFile"],
+    collection: str,
+    on_duplicate: OnDuplicate,
+    show: Show,
+    *,
+    follow: bool,
+) -> "JobProgress":
+    """The story of the command: receive everything, then work off what is not there yet."""
+    from indexer.jobs import finish_job, seal_job
+    from indexer.progress import job_progress
+
+    job_id = _start_job(service, collection)
+    try:
+        for batch in _batches(found):
+            _receive(service, job_id, batch, on_duplicate)
+            with service.database.read() as session:
+                show(job_progress(session, job_id))
+    finally:
+        with service.database.write() as session:
+            seal_job(session, job_id)
+            finish_job(session, job_id)  # if all of it was known already, it needs no worker
+    if follow:
+        _work_off(service, job_id, show)
+    with service.database.read() as session:
+        return job_progress(session, job_id)
+
+
+def _start_job(service: "Service", collection: str) -> str:
+    from corpus.collections import DEFAULT_COLLECTION, find_collection, find_or_create_collection
+    from corpus.errors import CollectionNotFound
+    from indexer.jobs import create_job
+
+    try:
+        with service.database.write() as session:
+            collection_id = find_collection(session, collection).id
+            return create_job(session, "ingestion", collection_id=collection_id, receiving=True).id
+    except CollectionNotFound:
+        if collection != DEFAULT_COLLECTION:
+            raise
+    embedder = load(service.embedder)
+    with service.database.write() as session:
+        collection_id = find_or_create_collection(session, name=collection, embedder=embedder).id
+        return create_job(session, "ingestion", collection_id=collection_id, receiving=True).id
+
+
+def _receive(
+    service: "Service",
+    job_id: str,
+    batch: Sequence["FoundFile"],
+    on_duplicate: OnDuplicate,
+) -> None:
+    from corpus.errors import TooLarge
+    from indexer.intake import add_failed_item, add_to_job
+    from indexer.jobs import find_job
+    from indexer.uploads import Upload
+    from rag_service.cli.files import check_size, parts_of
+
+    with service.database.read() as session:
+        collection_id = find_job(session, job_id).collection_id or ""
+    uploads = []
+    for file in batch:
+        try:
+            check_size(file.path, most_bytes=service.limits.upload_bytes)
+        except (TooLarge, OSError) as error:
+            with service.database.write() as session:
+                add_failed_item(session, job_id, name=file.external_id, error=str(error))
+        else:
+            upload = Upload(collection_id, filename=file.path.name, external_id=file.external_id)
+            uploads.append((parts_of(file.path), upload))
+    add_to_job(service.database, service.originals, job_id, uploads, on_duplicate=on_duplicate)
+
+
+def _work_off(service: "Service", job_id: str, show: Show) -> None:
+    """Read this job's documents, and those of earlier, broken off jobs that this one has skipped."""
+    unfinished = _unfinished_jobs(service, job_id)
+    if unfinished:
+        load(service.embedder)
+        load(service.worker)
+    for each in unfinished:
+        over = has_ended if each == job_id else has_no_open_items
+        wait_for_job(service.database, each, show, is_over=over)
+
+
+def _unfinished_jobs(service: "Service", job_id: str) -> list[str]:
+    """Return the jobs that still have to read documents of this job, itself included, oldest first."""
+    from sqlalchemy import or_, select
+
+    from corpus.models import JobItem
+
+    documents = select(JobItem.document_id).where(JobItem.job_id == job_id)
+    ours = or_(JobItem.job_id == job_id, JobItem.document_id.in_(documents))
+    unread = select(JobItem.job_id).where(JobItem.state.in_(("queued", "running")), ours).distinct()
+    with service.database.read() as session:
+        return sorted(session.scalars(unread))
+
+
+def _batches(found: Sequence["FoundFile"]) -> Iterator[list["FoundFile"]]:
+    rest = iter(found)
+    while batch := list(islice(rest, BATCH_FILES)):
+        yield batch
+
+
+def _outcome(job: "JobProgress") -> str:
+    counts = job.counts
+    parts = [f"{counts.done} read", f"{counts.skipped} known already", f"{counts.failed} failed"]
+    waiting = counts.total - counts.finished
+    parts += [f"{waiting} waiting for `rag serve` or `rag worker` ({job.id})"] if waiting else []
+    took = f" in {duration((job.finished_at - job.created_at).total_seconds())}" if job.finished_at else ""
+    return f"{counts.total} documents{took}: {', '.join(parts)}."

@@ -1,0 +1,176 @@
+"""`rag ingest` and what can be done with documents afterwards, as programs of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+RAG = [sys.executable, "-m", "tests.rag_with_fakes"]
+
+
+class Workplace:
+    """A folder with documents and a data folder, and `rag` in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.documents = folder / "documents"
+        self.documents.mkdir()
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        """Write one document."""
+        path = self.documents / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start `rag` and do not wait."""
+        return subprocess.Popen(
+            [*RAG, *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def rag(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `rag` to its end."""
+        process = self.start(*words)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def lines(self, *words: str) -> list[dict[str, object]]:
+        """Run `rag … --json` and return its lines."""
+        ended = self.rag(*words, "--json")
+        assert ended.returncode == 0, ended.stderr
+        return [json.loads(line) for line in ended.stdout.splitlines()]
+
+    def listed(self) -> dict[str, dict[str, object]]:
+        """Return all documents by their external ids."""
+        return {str(each["external_id"]): each for each in self.lines("documents", "list")}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    """A workplace with three documents in two folders."""
+    made = Workplace(tmp_path)
+    made.write("guide.md", "# Guide\n\nOrson Kovacs keeps the generators of the station.\n")
+    made.write("inner/rules.txt", "Nobody walks alone on the glacier after the evening bell.\n")
+    made.write("inner/kitchen.html", "<h1>Kitchen</h1><p>Ilse Brandt bakes bread every Tuesday.</p>")
+    return made
+
+
+def test_a_folder_is_taken_in_and_found(place: Workplace) -> None:
+    """After `rag ingest` each file is a document under its relative path, and searches find it."""
+    ended = place.rag("ingest", "documents")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "3 read, 0 known already, 0 failed" in ended.stdout
+    found = place.listed()
+    assert set(found) == {"guide.md", "inner/rules.txt", "inner/kitchen.html"}
+    assert {each["status"] for each in found.values()} == {"ready"}
+    best = place.lines("search", "who keeps the generators")[0]["data"][0]  # type: ignore[index]
+    assert best["external_id"] == "guide.md"
+
+
+def test_again_it_skips_replaces_and_adds(place: Workplace) -> None:
+    """The same bytes are no work; other bytes under the same path are a new version; new files are new."""
+    place.rag("ingest", "documents")
+    before = place.listed()
+    place.write("inner/rules.txt", "Nobody walks alone on the glacier at all.\n")
+    place.write("new.md", "# New\n\nThe radio room is on the first floor.\n")
+    ended = place.rag("ingest", "documents")
+    assert "2 read, 2 known already, 0 failed" in ended.stdout
+    after = place.listed()
+    assert after["inner/rules.txt"]["id"] == before["inner/rules.txt"]["id"]
+    assert {name: each["version"] for name, each in after.items()} == {
+        "guide.md": 1,
+        "inner/rules.txt": 2,
+        "inner/kitchen.html": 1,
+        "new.md": 1,
+    }
+
+
+def test_a_bad_file_fails_with_its_reason_and_the_rest_goes_on(place: Workplace) -> None:
+    """An empty file, and a broken PDF, end as errors of their own; the exit code says that some failed."""
+    place.write("empty.txt", "")
+    place.write("broken.pdf", b"%PDF-1.7\nnot a PDF at all")
+    ended = place.rag("ingest", "documents")
+    assert ended.returncode == 1
+    assert "3 read, 0 known already, 2 failed" in ended.stdout
+    assert "empty.txt: " in ended.stderr
+    assert "broken.pdf: " in ended.stderr
+
+
+def test_progress_is_json_lines_for_programs(place: Workplace) -> None:
+    """With --json each line is the job, and the last one says that it has ended."""
+    lines = place.lines("ingest", "documents")
+    assert lines[-1]["status"] == "completed"
+    assert lines[-1]["counts"]["done"] == 3  # type: ignore[index, call-overload]
+
+
+def test_work_can_be_left_to_others(place: Workplace) -> None:
+    """With --no-follow documents wait; the next `rag ingest` of the same folder reads them."""
+    ended = place.rag("ingest", "documents", "--no-follow")
+    assert ended.returncode == 0
+    assert "3 waiting" in ended.stdout
+    assert {each["status"] for each in place.listed().values()} == {"pending"}
+    again = place.rag("ingest", "documents")
+    assert again.returncode == 0
+    assert {each["status"] for each in place.listed().values()} == {"ready"}
+
+
+def test_documents_are_shown_replaced_and_deleted(place: Workplace) -> None:
+    """A document is named by its id or its path; its text comes back; deleting needs --yes here."""
+    place.rag("ingest", "documents")
+    assert "Ilse Brandt bakes bread" in place.rag("documents", "show", "inner/kitchen.html", "--text").stdout
+    new = place.write("../new.txt", "Everybody walks in pairs.\n")
+    assert place.rag("documents", "replace", "inner/rules.txt", str(new)).returncode == 0
+    assert (
+        place.rag("documents", "show", "inner/rules.txt", "--text").stdout == "Everybody walks in pairs.\n\n"
+    )
+    refused = place.rag("documents", "delete", "guide.md")
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+    assert place.rag("documents", "delete", "guide.md", "--yes").returncode == 0
+    assert "guide.md" not in place.listed()
+    assert place.rag("documents", "show", "guide.md").returncode == 1
+
+
+def test_collections_do_not_mix(place: Workplace) -> None:
+    """What goes into one collection is not found in another, and goes with it when it is deleted."""
+    assert place.rag("collections", "create", "rules", "--max-tokens", "48").returncode == 0
+    assert place.rag("ingest", "documents/inner", "--collection", "rules").returncode == 0
+    assert place.rag("ingest", "documents/guide.md").returncode == 0
+    found = place.lines("search", "bread", "--collection", "rules")[0]["data"]
+    assert {each["external_id"] for each in found} == {"rules.txt", "kitchen.html"}  # type: ignore[index, union-attr]
+    assert place.rag("collections", "delete", "rules", "--yes").returncode == 0
+    assert set(place.listed()) == {"guide.md"}
+    unknown = place.rag("ingest", "documents", "--collection", "ruels")
+    assert unknown.returncode == 1
+    assert "collections" in unknown.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(place: Workplace) -> None:
+    """An interrupted run ends with 130 and a hint, and the next one finishes the work."""
+    for number in range(200):
+        place.write(f"many/{number}.txt", f"Sledge number {number} has {number * 3} metres of rope.\n")
+    process = place.start("ingest", "documents")
+    assert process.stdout
+    process.stdout.readline()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "same command" in err
+    assert place.rag("ingest", "documents").returncode == 0
+    found = place.listed()
+    assert len(found) == 203
+    assert {(each["status"], each["version"]) for each in found.values()} == {("ready", 1)}
