@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dbos import DBOS
+from dbos import DBOS, DBOSClient
 from sqlalchemy import make_url
 
 from corpus.database import Database
@@ -74,14 +74,8 @@ def launch(
         # A workflow may be taken up any number of times: a job that kills its worker is stopped by
         # counting the tries of its documents, not of the job.
         DBOS.workflow(name=name, max_recovery_attempts=None)(_plain(function))
+    _register_queues(url, queues)
     DBOS.launch()
-    for queue in queues:
-        DBOS.register_queue(
-            queue.name,
-            worker_concurrency=queue.at_once,
-            polling_interval_sec=_POLL_S,
-            on_conflict="always_update",
-        )
 
 
 def shut_down() -> None:
@@ -137,6 +131,17 @@ def forget_finished(older_than: timedelta) -> int:
     if finished:
         DBOS.delete_workflows([status.workflow_id for status in finished])
     return len(finished)
+
+
+def _register_queues(url: str, queues: Collection[Queue]) -> None:
+    """Register them before the launch: DBOS takes a second to notice queues that come later."""
+    DBOS.migrate(url)
+    client = DBOSClient(system_database_url=url, application_name=APPLICATION)
+    try:
+        for queue in queues:
+            client.register_queue(queue.name, worker_concurrency=queue.at_once, polling_interval_sec=_POLL_S)
+    finally:
+        client.destroy()
 
 
 def _plain(function: Callable[[str], None]) -> Callable[[str], None]:

@@ -6,6 +6,7 @@ but unused bytes, which `rag check --repair` removes, or a document with a job t
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,7 @@ from indexer.uploads import OnDuplicate, Upload, check_upload, place_upload
 
 Bytes = bytes | Callable[[], Iterable[bytes]]  # the whole, or what opens a fresh stream of the parts
 _RACES = 5
+_AT_ONCE = 64  # documents a transaction: others wait for the lock that long
 _VANISHING = "The same bytes are being deleted again and again; try later."
 
 
@@ -138,11 +140,11 @@ def add_to_job(
     database: Database,
     originals: Originals,
     job_id: str,
-    uploads: Sequence[tuple[Bytes, Upload]],
+    uploads: Iterable[tuple[Bytes, Upload]],
     *,
     on_duplicate: OnDuplicate = "skip",
 ) -> None:
-    """Add some documents to a job that is receiving, in one transaction.
+    """Add documents to a job that is receiving, a few in each transaction; workers begin at once.
 
     One that can not be accepted becomes a failed item of the job; the others go on.
 
@@ -150,6 +152,18 @@ def add_to_job(
         JobNotFound: there is no such job.
         Conflict: the job is over, or bytes vanish again and again.
     """
+    waiting = iter(uploads)
+    while portion := list(islice(waiting, _AT_ONCE)):
+        _add_portion(database, originals, job_id, portion, on_duplicate)
+
+
+def _add_portion(
+    database: Database,
+    originals: Originals,
+    job_id: str,
+    uploads: Sequence[tuple[Bytes, Upload]],
+    on_duplicate: OnDuplicate,
+) -> None:
     for _ in range(_RACES):
         stored = [
             (originals.store(data if isinstance(data, bytes) else data()).sha256, upload)

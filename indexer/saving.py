@@ -19,6 +19,7 @@ from corpus.models import (
     next_change_number,
     now,
 )
+from corpus.vector_index.encoding import encode_vector
 from indexer.claims import Work
 from indexer.deletion import bury_chunks
 from indexer.targets import Plan
@@ -129,18 +130,13 @@ def _embedding_rows(
             "chunk_id": chunk_id,
             "embedder": embedder,
             "collection_id": document.cut.work.collection_id,
-            "vector": vector_bytes(vector),
+            "vector": encode_vector(vector),
             "change_number": number,
         }
         for (key, embedder), vectors in document.vectors.items()
         if key == chunking
         for chunk_id, vector in zip(chunk_ids, vectors, strict=True)
     ]
-
-
-def vector_bytes(vector: Vectors) -> bytes:
-    """Return a vector in the form of the `embeddings` table: float16, little-endian."""
-    return vector.astype("<f2").tobytes()
 
 
 def _publish(session: Session, cut: CutDocument) -> list[str]:
