@@ -1,0 +1,44 @@
+"""A tiny tokenizer and a tiny Llama with random weights, made in a moment: real parts, small."""
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from rag_service.answering.template import OwnTemplate
+from rag_service.answering.vocabulary import Vocabulary
+
+SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_TEXTS = (
+    "The station has two generators. Each burns 14 litres an hour. <|im_start|> <|im_end|> [1] end start im_",
+    "Wie heißt der Koch? SEARCH_START> SEARCH_END> RESULT CALC THINK system user assistant",
+)
+
+
+def tiny_tokenizer() -> Tokenizer:
+    """Return a byte-level BPE tokenizer with all 256 bytes, digits apart, as SmolLM2's is."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=[AddedToken(text, normalized=False, special=True) for text in SPECIALS],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_TEXTS * 3, trainer)
+    return tokenizer
+
+
+def tiny_vocabulary() -> Vocabulary:
+    """Return the tiny tokenizer as a vocabulary."""
+    return Vocabulary(tiny_tokenizer())
+
+
+def tiny_own_template(vocabulary: Vocabulary) -> OwnTemplate:
+    """Return ChatML, the form of SmolLM2's own template."""
+    return OwnTemplate(vocabulary, CHAT_TEMPLATE, names={}, end="<|im_end|>")
