@@ -1,6 +1,5 @@
 """Many documents as one job: files of a form, or lines of JSON."""
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -91,17 +90,24 @@ def _add(
     *,
     on_duplicate: OnDuplicate,
 ) -> None:
-    """Add what can be read in batches; what can not is noted as a failed item."""
-    rest = iter(named)
-    while batch := list(itertools.islice(rest, _AT_ONCE)):
-        uploads = []
-        for name, read in batch:
-            try:
-                uploads.append(read())
-            except CorpusError as error:
-                with service.database.write() as session:
-                    add_failed_item(session, job_id, name=name, error=str(error))
-        add_to_job(service.database, service.originals, job_id, uploads, on_duplicate=on_duplicate)
+    """Add what can be read, in batches; what can not is noted as a failed item in its place."""
+    uploads: list[tuple[Bytes, Upload]] = []
+
+    def flush() -> None:
+        if uploads:
+            add_to_job(service.database, service.originals, job_id, uploads, on_duplicate=on_duplicate)
+            uploads.clear()
+
+    for name, read in named:
+        try:
+            uploads.append(read())
+        except CorpusError as error:
+            flush()
+            with service.database.write() as session:
+                add_failed_item(session, job_id, name=name, error=str(error))
+        if len(uploads) == _AT_ONCE:
+            flush()
+    flush()
 
 
 def _record(line: bytes) -> IngestionRecord:

@@ -2,9 +2,17 @@
 
 from fastapi import FastAPI
 
-from rag_service.api import collections, documents, health, jobs, search
+from rag_service.api import api_keys, collections, documents, health, jobs, openai_models, search
 
-ROUTERS = (search.router, documents.router, collections.router, jobs.router, health.router)
+ROUTERS = (
+    search.router,
+    openai_models.router,
+    documents.router,
+    jobs.router,
+    collections.router,
+    api_keys.router,
+    health.router,
+)
 
 
 def add_routes(app: FastAPI) -> None:

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from rag_service.api.schemas.common import RequestModel, ResponseModel, Text
+from rag_service.api.schemas.common import RequestModel, ResponseModel, SpokenText, Text
 from rag_service.api.schemas.search import Collections, Expand, Filters, ScoresOut, SearchMode, TopK
 
 MAX_QUESTION_CHARACTERS = 32_000
@@ -54,9 +54,8 @@ class GenerationIn(RequestModel):
 class AnswerIn(RequestModel):
     """A question, or a conversation that ends with one."""
 
-    question: Text | None = Field(
+    question: SpokenText | None = Field(
         default=None,
-        min_length=1,
         max_length=MAX_QUESTION_CHARACTERS,
         description="The question; or send `messages`.",
         examples=["Who keeps the Vostrel station's generators?"],
@@ -83,8 +82,6 @@ class AnswerIn(RequestModel):
             raise ValueError("send either question or messages")
         if self.messages is not None and self.messages[-1].role != "user":
             raise ValueError("messages must end with a turn of the user")
-        if self.question is not None and not self.question.strip():
-            raise ValueError("question must not be blank")
         if self.messages is not None and not self.messages[-1].content.strip():
             raise ValueError("the last message must not be blank")
         return self

@@ -31,6 +31,13 @@ def refuse_nul(text: str) -> str:
     return text
 
 
+def refuse_blank(text: str) -> str:
+    """Refuse a text of nothing but white space."""
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 def check_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Refuse what a database's JSON column can not keep, and what is no metadata any more."""
     _check_json(metadata, depth=1)
@@ -73,7 +80,10 @@ Metadata = Annotated[
     ),
 ]
 OnDuplicate = Literal["skip", "replace", "error"]
-DocumentText = Annotated[Text, Field(min_length=1, pattern=r"\S", description="The document's text.")]
+SpokenText = Annotated[
+    Text, AfterValidator(refuse_blank), Field(json_schema_extra={"minLength": 1, "pattern": r"\S"})
+]
+DocumentText = Annotated[SpokenText, Field(description="The document's text.")]
 Title = Annotated[Text, Field(max_length=1000, examples=["Vostrel handbook"])]
 ExternalId = Annotated[Text, Field(min_length=1, max_length=500, examples=["handbook"])]
 CollectionName = Annotated[

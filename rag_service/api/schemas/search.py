@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, WithJsonSchema
 
-from rag_service.api.schemas.common import CollectionName, RequestModel, ResponseModel, Text
+from rag_service.api.schemas.common import CollectionName, RequestModel, ResponseModel, SpokenText
 
 MAX_QUERY_CHARACTERS = 8_000
 FILTER_SCHEMA_NAME = "Filter"
@@ -98,10 +98,8 @@ FILTER_SCHEMA = {
 class SearchIn(RequestModel):
     """What to search for."""
 
-    query: Text = Field(
-        min_length=1,
+    query: SpokenText = Field(
         max_length=MAX_QUERY_CHARACTERS,
-        pattern=r"\S",
         description="A question or key words.",
         examples=["Who keeps the generators?"],
     )
