@@ -1,61 +1,12 @@
 """`rag ingest` and what can be done with documents afterwards, as programs of their own."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-RAG = [sys.executable, "-m", "tests.rag_with_fakes"]
-
-
-class Workplace:
-    """A folder with documents and a data folder, and `rag` in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.documents = folder / "documents"
-        self.documents.mkdir()
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def write(self, name: str, text: str | bytes) -> Path:
-        """Write one document."""
-        path = self.documents / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start `rag` and do not wait."""
-        return subprocess.Popen(
-            [*RAG, *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def rag(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run `rag` to its end."""
-        process = self.start(*words)
-        out, err = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
-
-    def lines(self, *words: str) -> list[dict[str, object]]:
-        """Run `rag … --json` and return its lines."""
-        ended = self.rag(*words, "--json")
-        assert ended.returncode == 0, ended.stderr
-        return [json.loads(line) for line in ended.stdout.splitlines()]
-
-    def listed(self) -> dict[str, dict[str, object]]:
-        """Return all documents by their external ids."""
-        return {str(each["external_id"]): each for each in self.lines("documents", "list")}
+from tests.workplace import Workplace
 
 
 @pytest.fixture
