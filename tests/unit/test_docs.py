@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from corpus.settings import PREFIX, Settings
+from tests.commands import FENCE, faults, written_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,7 +28,8 @@ def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
 def test_documented_defaults_are_the_code_s(name: str) -> None:
     """The table's default is the field's default."""
     default = Settings.model_fields[name].default
-    written = str(int(default) if isinstance(default, float) and default.is_integer() else default)
+    plain = int(default) if isinstance(default, float) and default.is_integer() else default
+    written = str(plain).lower() if isinstance(plain, bool) else str(plain)
     assert documented_settings()[PREFIX + name.upper()] == written
 
 
@@ -36,6 +38,16 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
     """Every relative link points at a file of this repository."""
     missing = [link for link in LINK.findall(path.read_text()) if not (path.parent / link).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_show_only_commands_that_exist(path: Path) -> None:
+    """Every `rag` command in a console block, or in backquotes, exists with its options."""
+    text = path.read_text()
+    blocks = "\n".join(FENCE.findall(text))
+    quoted = "\n".join(re.findall(r"`(rag [^`]+)`", text))
+    problems = [fault for words in written_commands(f"{blocks}\n{quoted}") for fault in faults(words)]
+    assert not problems
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
