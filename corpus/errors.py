@@ -11,6 +11,7 @@ of HTTP; ``rag_service/api/errors.py`` has the one table from error to status.
     │   ├── InvalidRecord           a conversation record outside the format
     │   └── QuestionTooLong         the question does not fit the model's context
     ├── NotFound
+    │   ├── AnswerNotFound
     │   ├── CollectionNotFound
     │   ├── DocumentNotFound
     │   ├── GenerationNotFound
@@ -29,6 +30,7 @@ of HTTP; ``rag_service/api/errors.py`` has the one table from error to status.
     │   ├── NoTextFound             pages without a text layer
     │   ├── EncryptedDocument       a password is needed
     │   ├── DamagedDocument         the bytes do not follow their format
+    │   ├── UnsafeDocument          made to exhaust or deceive its reader: bombs, entities
     │   ├── UnsupportedMediaType    a format that we do not read
     │   └── ParseLimitExceeded      too much time or memory
     ├── IndexDamaged                a generation's files do not match its manifest
@@ -69,6 +71,10 @@ class QuestionTooLong(InvalidRequest):
 
 class NotFound(CorpusError):
     """Nothing has this name or id."""
+
+
+class AnswerNotFound(NotFound):
+    """No stored answer has this id: none was given, or its trace is off or over its retention time."""
 
 
 class CollectionNotFound(NotFound):
@@ -141,6 +147,10 @@ class EncryptedDocument(DocumentError):
 
 class DamagedDocument(DocumentError):
     """The bytes do not follow their format."""
+
+
+class UnsafeDocument(DocumentError):
+    """It expands beyond all measure, nests without end or declares XML entities; nothing was read."""
 
 
 class UnsupportedMediaType(DocumentError):

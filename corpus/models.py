@@ -316,6 +316,19 @@ class Trace(Table):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
+class Feedback(Table):
+    """What a reader thought of one answer; goes when the answer's trace goes."""
+
+    __tablename__ = "feedback"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    answer_id: Mapped[str] = mapped_column(ForeignKey("traces.answer_id", ondelete="CASCADE"), index=True)
+    rating: Mapped[str] = mapped_column(String(20))  # good | bad
+    comment: Mapped[str | None] = mapped_column(Text)
+    correction: Mapped[str | None] = mapped_column(Text)  # the answer as it should have been
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
 def next_change_number(session: Session) -> int:
     """Take the next change number; other writers wait here until this transaction ends."""
     statement = (
