@@ -1,0 +1,78 @@
+"""Bytes to text, and text to what the database can keep."""
+
+import codecs
+import re
+
+from charset_normalizer import from_bytes
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is a prefix of it
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_GUESS_BYTES = 200_000  # enough to tell the encoding of a long text
+_FEWEST_GUESSED = 3  # bytes; less says nothing
+
+_LINE_ENDS = re.compile(r"\r\n?|[\v\f\x85]")
+# PostgreSQL refuses NUL; the other control characters mean nothing in a text. Tab and line feed stay.
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
+
+
+def clean(text: str) -> str:
+    r"""Return the text with line ends as ``\n``, without control characters and lone surrogates.
+
+    Any other character stays what and where it is.
+    """
+    text = _LINE_ENDS.sub("\n", text)
+    text = _CONTROLS.sub("", text)
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to read: white space and zero-width characters at most."""
+    return not text.strip().strip(_INVISIBLE).strip()
+
+
+def decode(data: bytes, declared: str | None = None) -> str:
+    """Decode by the byte order mark, else as declared, else as UTF-8 if it is valid, else by a guess.
+
+    Never fails: what no encoding explains becomes replacement characters.
+    """
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, errors="replace")
+    for candidate in (declared, _wide_encoding(data), "utf-8"):
+        text = _decoded(data, candidate)
+        if text is not None:
+            return text
+    return data.decode(_guess(data), errors="replace")
+
+
+def _decoded(data: bytes, encoding: str | None) -> str | None:
+    if encoding is None:
+        return None
+    try:
+        return data.decode(encoding)
+    except (LookupError, UnicodeError):
+        return None
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """Tell UTF-16 and UTF-32 without a mark by where the zero bytes of ASCII characters stand."""
+    head = data[:2_000]
+    if len(data) % 4 == 0 and head and not any(head[1::4]) and not any(head[2::4]):
+        return "utf-32-le" if not any(head[3::4]) else "utf-32-be"
+    if len(data) % 2 == 0 and len(head) > _FEWEST_GUESSED:
+        odd, even = head[1::2].count(0), head[::2].count(0)
+        if max(odd, even) * 4 > len(head) and not min(odd, even):
+            return "utf-16-le" if odd else "utf-16-be"
+    return None
+
+
+def _guess(data: bytes) -> str:
+    best = from_bytes(data[:_GUESS_BYTES]).best()
+    return best.encoding if best is not None else "cp1252"

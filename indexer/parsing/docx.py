@@ -1,0 +1,171 @@
+"""DOCX: paragraphs, headings, lists and tables in the order of the page; notes at the end."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import docx
+from docx.document import Document
+from docx.oxml.ns import qn
+from docx.table import Table, _Cell
+from lxml import etree
+
+from corpus.chunks import ParsedDocument
+from indexer.parsing.writing import TextWriter
+from indexer.parsing.zipped import open_zip, safe_xml_parser
+
+Element = Any  # an lxml element; python-docx has no types for it
+
+_TEXTS = {qn("w:t"), qn("m:t")}
+_BREAKS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): " ", qn("w:noBreakHyphen"): "-"}
+# Deleted text, field codes, comments' and drawings' second versions, and what stands in text boxes,
+# which are blocks of their own.
+_SKIPPED = {
+    qn("w:del"), qn("w:instrText"), qn("w:txbxContent"), qn("w:pPr"), qn("w:rPr"), qn("w:moveFrom"),
+    "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
+}  # fmt: skip
+_NOTES = ("/footnotes", "/endnotes")
+_HEADING_STYLE = "heading "
+
+
+def read(data: bytes, media_type: str) -> ParsedDocument:
+    """Read the document's body, then its foot- and endnotes. Comments and page headers are left out."""
+    open_zip(data).close()
+    document = docx.Document(io.BytesIO(data))
+    body = _Body(document)
+    body.write(document.element.body)
+    for note in _notes(document):
+        body.writer.paragraph(note)
+    title = document.core_properties.title or body.title
+    return body.writer.finish(media_type, title)
+
+
+class _Body:
+    """Writes block after block, and remembers the title."""
+
+    def __init__(self, document: Document) -> None:
+        self.writer = TextWriter()
+        self.title: str | None = None
+        self._document = document
+        self._levels = _style_levels(document)
+        self._listed: list[str] = []
+
+    def write(self, container: Element) -> None:
+        """Write the container's blocks."""
+        for block in container:
+            if block.tag == qn("w:p"):
+                self._write_paragraph(block)
+            elif block.tag == qn("w:tbl"):
+                self._end_list()
+                self.writer.table(_rows(Table(block, self._document)))
+            elif block.tag not in _SKIPPED:
+                self.write(block)  # content controls, insertions and the like hold blocks
+        self._end_list()
+
+    def _write_paragraph(self, element: Element) -> None:
+        text = _text(element).strip()
+        style = _style_id(element)
+        level = self._level(element, style)
+        if text and _list_level(element) is not None and level is None:
+            self._listed.append(f"{'  ' * (_list_level(element) or 0)}- {text}")
+            return
+        self._end_list()
+        if level is not None:
+            self.writer.heading(level, text)
+            self.title = self.title or text
+        else:
+            self.title = self.title or (text if style == "Title" else None)
+            self.writer.paragraph(text)
+        for box in _text_boxes(element):
+            self.write(box)
+
+    def _end_list(self) -> None:
+        self.writer.lines(self._listed)
+        self._listed = []
+
+    def _level(self, element: Element, style: str | None) -> int | None:
+        own = element.find(f"{qn('w:pPr')}/{qn('w:outlineLvl')}")
+        if own is not None:
+            return _outline_level(own)
+        return self._levels.get(style or "")
+
+
+def _style_levels(document: Document) -> dict[str, int]:
+    """Return the heading level of each style that has one, its own or its parent's."""
+    levels: dict[str, int] = {}
+    parents: dict[str, str] = {}
+    for style in document.styles.element.findall(qn("w:style")):
+        key = style.get(qn("w:styleId")) or ""
+        name = (_value(style.find(qn("w:name"))) or "").lower()
+        outline = style.find(f"{qn('w:pPr')}/{qn('w:outlineLvl')}")
+        level = _outline_level(outline) if outline is not None else None
+        if level is None and name.startswith(_HEADING_STYLE) and name[len(_HEADING_STYLE) :].isdigit():
+            level = int(name[len(_HEADING_STYLE) :])
+        if level is not None:
+            levels[key] = level
+        parents[key] = _value(style.find(qn("w:basedOn"))) or ""
+    for key in parents:
+        parent = parents[key]
+        if key not in levels and parent in levels:
+            levels[key] = levels[parent]
+    return levels
+
+
+def _outline_level(element: Element) -> int | None:
+    value = _value(element) or ""
+    return int(value) + 1 if value.isdigit() and int(value) < 9 else None  # noqa: PLR2004 - 9 is body text
+
+
+def _value(element: Element) -> str | None:
+    return None if element is None else element.get(qn("w:val"))
+
+
+def _style_id(paragraph: Element) -> str | None:
+    return _value(paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}"))
+
+
+def _list_level(paragraph: Element) -> int | None:
+    numbering = paragraph.find(f"{qn('w:pPr')}/{qn('w:numPr')}")
+    if numbering is None:
+        return None
+    level = _value(numbering.find(qn("w:ilvl"))) or "0"
+    return min(int(level), 8) if level.isdigit() else 0
+
+
+def _text(element: Element) -> str:
+    """Return the text that the element shows."""
+    return "".join(_pieces(element))
+
+
+def _pieces(element: Element) -> Iterator[str]:
+    for child in element:
+        if child.tag in _TEXTS:
+            yield child.text or ""
+        elif child.tag in _BREAKS:
+            yield _BREAKS[child.tag]
+        elif child.tag not in _SKIPPED:
+            yield from _pieces(child)
+
+
+def _text_boxes(paragraph: Element) -> Iterator[Element]:
+    for box in paragraph.iter(qn("w:txbxContent")):
+        if not any("Fallback" in str(above.tag) for above in box.iterancestors()):
+            yield box
+
+
+def _rows(table: Table) -> list[list[str]]:
+    """Return the cells' texts; a merged cell stands in each row and column that it spans."""
+    return [[_cell_text(cell) for cell in row.cells] for row in table.rows]
+
+
+def _cell_text(cell: _Cell) -> str:
+    return " ".join(_text(paragraph) for paragraph in cell._tc.iter(qn("w:p")))  # noqa: SLF001 - its XML
+
+
+def _notes(document: Document) -> Iterator[str]:
+    for relation in document.part.rels.values():
+        if relation.reltype.endswith(_NOTES) and not relation.is_external:
+            root = etree.fromstring(relation.target_part.blob, parser=safe_xml_parser())
+            for note in root:
+                if note.get(qn("w:type")) is None:  # separators have a type
+                    yield _text(note).strip()
