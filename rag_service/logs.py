@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_CHATTY = ("uvicorn.access", "httpx", "httpx2")  # the first says what `rag_service.access` says better
 _PLAIN = frozenset(vars(logging.makeLogRecord({})))
 
 
@@ -28,6 +29,8 @@ def configure_logging(form: Literal["text", "json"], level: int = logging.INFO) 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _TextFormatter(logging.Formatter):

@@ -49,6 +49,7 @@ def describe(app: FastAPI, description: str) -> Json:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas |= _schemas_of(ProblemDocument, "Problem") | _schemas_of(OpenAIError, "OpenAIError")
         schemas[FILTER_SCHEMA_NAME] = FILTER_SCHEMA
+        schemas.setdefault("JsonValue", {})["description"] = "Any JSON value."
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -82,7 +82,7 @@ class EventStream(Response):
             tasks.start_soon(self._produce, sender)
             await self._forward(receiver, send)
             tasks.cancel_scope.cancel()
-        if self._error is not None and not self._started:
+        if self._error is not None and not self._started and not self._gone.is_set():
             raise self._error
 
     async def _produce(self, sender: MemoryObjectSendStream[bytes]) -> None:
@@ -150,9 +150,11 @@ async def last_event(
         except Exception as caught:  # noqa: BLE001 - raised below, where no task group wraps it
             error = caught
         tasks.cancel_scope.cancel()
+    if gone.is_set():
+        return None
     if error is not None:
         raise error
-    return None if gone.is_set() else last
+    return last
 
 
 async def _watch(receive: Receive, gone: threading.Event, scope: CancelScope) -> None:
