@@ -42,7 +42,7 @@ serve: .venv/service.stamp ## Start the service on http://127.0.0.1:8000
 	$(BIN)/rag serve
 
 bench: .venv/development.stamp ## Run the benchmarks and print their tables
-	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/command_line.py
 
 constraints: ## Write constraints.txt anew from the newest versions that fit
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \

@@ -53,6 +53,13 @@ class Part(Generic[Made]):
             _log.exception("%s failed to load", self.name)
         self._settled.set()
 
+    def make(self) -> Made:
+        """Make it here and now, unless it is there; errors pass, for programs that do one thing and end."""
+        if self._made is None:
+            self._made = self._make()
+            self._settled.set()
+        return self._made
+
     def get(self) -> Made:
         """Return it.
 

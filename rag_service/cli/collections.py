@@ -51,16 +51,18 @@ def create(
     from corpus.collections import create_collection, summarize_collection
     from rag_service.api.collections import collection_out
 
-    with open_service() as service, service.database.write() as session:
-        made = create_collection(
-            session,
-            name=name,
-            embedder=service.embedder.get(),
-            description=description,
-            max_tokens=max_tokens,
-            overlap=overlap,
-        )
-        summary = summarize_collection(session, made.id)
+    with open_service() as service:
+        embedder = service.embedder.make()
+        with service.database.write() as session:
+            made = create_collection(
+                session,
+                name=name,
+                embedder=embedder,
+                description=description,
+                max_tokens=max_tokens,
+                overlap=overlap,
+            )
+            summary = summarize_collection(session, made.id)
     if as_json:
         terminal.print_json(collection_out(summary).model_dump(mode="json"))
     else:

@@ -10,7 +10,7 @@ from rag_service.cli import terminal
 from rag_service.cli.jobs import exit_code, failed_items, has_ended, print_failures, summary, wait_for_job
 from rag_service.cli.options import AsJson, Collection, Limit, Yes
 from rag_service.cli.progress import progress_display
-from rag_service.cli.workplace import load, open_database, open_service
+from rag_service.cli.workplace import open_database, open_service
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -126,8 +126,8 @@ def replace(
         if accepted.job is None:
             typer.echo(f"{view.title!r} ({view.id}) has these bytes already.")
             return
-        load(service.embedder)
-        load(service.worker)
+        service.embedder.make()
+        service.worker.make()
         with progress_display(as_json=as_json) as show_progress:
             job = wait_for_job(service.database, accepted.job.id, show_progress, is_over=has_ended)
         failed = failed_items(service.database, job.id)

@@ -23,7 +23,7 @@ from rag_service.cli.jobs import (
 )
 from rag_service.cli.options import AsJson, Collection
 from rag_service.cli.progress import Show, duration, progress_display
-from rag_service.cli.workplace import load, open_service
+from rag_service.cli.workplace import open_service
 
 if TYPE_CHECKING:
     from indexer.progress import JobProgress
@@ -112,7 +112,7 @@ def _start_job(service: "Service", collection: str) -> str:
     except CollectionNotFound:
         if collection != DEFAULT_COLLECTION:
             raise
-    embedder = load(service.embedder)
+    embedder = service.embedder.make()
     with service.database.write() as session:
         collection_id = find_or_create_collection(session, name=collection, embedder=embedder).id
         return create_job(session, "ingestion", collection_id=collection_id, receiving=True).id
@@ -149,8 +149,8 @@ def _work_off(service: "Service", job_id: str, show: Show) -> None:
     """Read this job's documents, and those of earlier, broken off jobs that this one has skipped."""
     unfinished = _unfinished_jobs(service, job_id)
     if unfinished:
-        load(service.embedder)
-        load(service.worker)
+        service.embedder.make()
+        service.worker.make()
     for each in unfinished:
         over = has_ended if each == job_id else has_no_open_items
         wait_for_job(service.database, each, show, is_over=over)

@@ -7,7 +7,7 @@ import typer
 
 from rag_service.cli import terminal
 from rag_service.cli.options import AsJson, Collections
-from rag_service.cli.workplace import load, open_service
+from rag_service.cli.workplace import open_service
 
 if TYPE_CHECKING:
     from rag_service.retrieval.passages import Passage
@@ -33,8 +33,8 @@ def search(
 
     request = SearchRequest(query, tuple(collections or [DEFAULT_COLLECTION]), top_k=top_k, mode=mode)
     with open_service() as service:
-        load(service.embedder)
-        result = load(service.retriever).search(request)
+        service.embedder.make()
+        result = service.retriever.make().search(request)
     if as_json:
         terminal.print_json(search_out(result).model_dump(mode="json"))
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rag_service.cli import terminal
-from rag_service.cli.workplace import load, open_database, open_service
+from rag_service.cli.workplace import open_database, open_service
 
 LOOK_EVERY_S = 0.5
 APPLICATION = "rag_service.app:app_from_environment"
@@ -40,8 +40,8 @@ def worker() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     with open_service(settings) as service:
-        load(service.embedder)
-        running = load(service.worker).worker
+        service.embedder.make()
+        running = service.worker.make().worker
         while running.is_alive and not stopped.wait(LOOK_EVERY_S):
             pass
     raise typer.Exit(0 if stopped.is_set() else terminal.FAILED)

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from corpus.database import Database
     from corpus.settings import Settings
-    from rag_service.loading import Part
     from rag_service.service import Service
-
-Made = TypeVar("Made")
 
 
 @contextmanager
@@ -33,7 +30,7 @@ def open_database(settings: "Settings | None" = None) -> Iterator["Database"]:
 
 @contextmanager
 def open_service(settings: "Settings | None" = None) -> Iterator["Service"]:
-    """Open the parts of the service, in this process and without HTTP; `load` makes the slow ones.
+    """Open the parts of the service, in this process and without HTTP; the slow ones by `make`.
 
     Raises:
         SettingsError: a setting is unknown or does not fit.
@@ -50,14 +47,3 @@ def open_service(settings: "Settings | None" = None) -> Iterator["Service"]:
         if service.worker.state == "ready":
             service.worker.get().stop()
         service.database.close()
-
-
-def load(part: "Part[Made]") -> Made:
-    """Make a slow part now, unless it is there, and return it.
-
-    Raises:
-        NotReady: it could not be made; the message says why.
-    """
-    if part.state == "loading":
-        part.load()
-    return part.get()
