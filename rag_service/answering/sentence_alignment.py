@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -11,37 +11,34 @@ from numpy.typing import NDArray
 
 from corpus.embedding import Embedder
 from corpus.sentences import sentence_spans
+from rag_service.answering.claims import Claim
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.terms import Terms, terms_of
 
 MOST_SOURCES = 3  # sentences that one claim may rest on
 MOST_EMBEDDED = 64  # source sentences whose vectors an answer may cost
-LEAST_GAIN = 0.15  # share of a claim's words that a further source must add
+LEAST_GAIN = 0.25  # share of a claim's words that a further source must add, two at least
 CITED_BONUS = 0.1  # what the model's own marker counts in a choice between sentences
 FEW_STEMS = 4  # a claim of fewer content words is read together with the question
 
-_LIST_NUMBER = re.compile(r"\s*\(?[0-9]{1,3}[.)]\s+")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A sentence of the answer, and the passages (from 0) that the model's markers gave for it."""
-
-    start: int
-    end: int
-    text: str
-    cited: frozenset[int] = frozenset()
+_LIST_NUMBER = re.compile(r"\A\s*\(?[0-9]{1,3}[.)]\s+")
+_BOLD = re.compile(r"\*\*[^*\n]+\*\*")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSentence:
-    """A sentence of passage number `passage` (from 0); `start` and `end` count in the document."""
+    """A sentence of passage number `passage` (from 0); `start` and `end` count in the document.
+
+    `nearby` are the words of the sentence, of the one before it, of the title and of the headings: what
+    a "he" or "it" in the sentence may stand for.
+    """
 
     passage: int
     start: int
     end: int
     text: str
     terms: Terms
+    nearby: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +55,21 @@ def source_sentences(passages: Sequence[Passage]) -> list[SourceSentence]:
     """Return all sentences of the passages; where passages overlap, each sentence once."""
     found: dict[tuple[str, int, int], SourceSentence] = {}
     for number, passage in enumerate(passages):
-        for start, end in sentence_spans(passage.text):
-            text = passage.text[start:end]
-            sentence = SourceSentence(
-                number, passage.start + start, passage.start + end, text, terms_of(text)
-            )
+        for sentence in _sentences(number, passage):
             found.setdefault((passage.document_id, sentence.start, sentence.end), sentence)
     return list(found.values())
+
+
+def _sentences(number: int, passage: Passage) -> Iterator[SourceSentence]:
+    place = terms_of(" ".join((passage.document_title, *passage.heading_path))).words
+    before: frozenset[str] = frozenset()
+    for start, end in sentence_spans(passage.text):
+        text = passage.text[start:end]
+        terms = terms_of(text)
+        yield SourceSentence(
+            number, passage.start + start, passage.start + end, text, terms, terms.words | before | place
+        )
+        before = terms.words
 
 
 def align(
@@ -88,10 +93,14 @@ def align(
 
 
 def claim_terms(text: str, question: str = "") -> Terms:
-    """Return the terms of a claim, without its number in a list; a bare yes or no has its question's."""
-    terms = terms_of(_LIST_NUMBER.sub("", text, count=1) if _LIST_NUMBER.match(text) else text)
+    """Return the terms of a claim; a bare yes or no has its question's.
+
+    Its number in a list counts nothing, nor do the capitals of words in bold: lists begin with both.
+    """
+    plain = _BOLD.sub(lambda match: match[0].lower(), _LIST_NUMBER.sub("", text))
+    terms = terms_of(plain)
     says_nothing = not (terms.stems or terms.numbers or terms.number_words or terms.names)
-    return terms_of(f"{text} {question}") if says_nothing and question else terms
+    return terms_of(f"{plain} {question}") if says_nothing and question else terms
 
 
 def _rarity(sources: Sequence[SourceSentence]) -> Mapping[str, float]:
@@ -154,4 +163,4 @@ def _adds(candidate: SourceSentence, claim: Terms, chosen: Collection[SourceSent
     wanted = _tokens(claim)
     missing = wanted.difference(*(_tokens(each.terms) for each in chosen))
     gained = missing & _tokens(candidate.terms)
-    return bool(gained & claim.numbers) or len(gained) >= max(1, LEAST_GAIN * len(wanted))
+    return bool(gained & claim.numbers) or len(gained) >= max(2, LEAST_GAIN * len(wanted))

@@ -1,12 +1,12 @@
 """Whether sources say what a claim says: deterministic evidence, one calibrated score.
 
-The score is a logistic function of seven measures that need no model but the embedder. Its
+The score is a logistic function of six measures that need no model but the embedder. Its
 coefficients were fitted by ``benchmarks/groundedness.py``; docs/decisions/0051-citation-verification.md
 has the numbers.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from itertools import pairwise
 from math import exp, log
@@ -14,24 +14,31 @@ from typing import Literal
 
 from rag_service.answering.sentence_alignment import Alignment
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.terms import terms_of
+from rag_service.retrieval.terms import Terms, stem, terms_of
 
 Status = Literal["exact", "supported", "unsupported"]
+Conflict = Literal["number", "name", "negation"]
 THRESHOLD = 0.5
 EXACT_SCORE = 0.98  # a person who finds the very words will hardly call them unfaithful
-CONTRADICTED_SCORE = 0.05
-INTERCEPT = 0.0
-COEFFICIENTS = (1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0)  # in the order of `Evidence`
+CONFLICT_SCORE = 0.3
+ALIKE = 0.7  # coverage and similarity from which one negation more or less is a contradiction
+INTERCEPT = -2.85
+COEFFICIENTS = (1.89, 1.92, 2.45, 2.53, -1.53, -1.42)  # in the order of `Evidence`
 _WORD = re.compile(r"\w+")
 EXACT_WORDS = 4  # a verbatim run of fewer words may be there by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What checking a claim found; `score` is the probability that a person finds it faithful."""
+    """What checking a claim found.
+
+    `score` is the probability that a person finds the claim faithful to the passages; `conflicts` says
+    in what claim and sources disagree.
+    """
 
     status: Status
     score: float
+    conflicts: tuple[Conflict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,8 @@ class Evidence:
 
     `coverage`: share of the claim's content words in its sources; `support`: in all passages;
     `phrases`: share of its word pairs in any passage; `similarity`: best cosine to a sentence;
-    `missing_numbers`, `missing_names`: shares that the sources (the passages) lack; `negation`: 1 if
-    only one of claim and source denies.
+    `missing_numbers`: share of its numbers that its sources lack; `missing_names`: share of its names
+    that all passages lack.
     """
 
     coverage: float
@@ -50,80 +57,72 @@ class Evidence:
     similarity: float
     missing_numbers: float
     missing_names: float
-    negation: float
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What all passages together have, to check claims against."""
+    """What all passages together have, titles and headings included, to check claims against."""
 
     stems: frozenset[str]
     phrases: frozenset[tuple[str, str]]
     words: frozenset[str]
-    numbers: frozenset[str]
-    known_numbers: frozenset[str]
+    known_numbers: frozenset[str]  # need no source: results of the calculator
 
 
 def ground_of(passages: Sequence[Passage], known_numbers: Collection[str] = ()) -> Ground:
-    """Gather what the passages have, titles and headings included.
-
-    `known_numbers` may be used besides, in the form of `numbers_in`: results of the calculator.
-    """
-    texts = [terms_of(passage.text) for passage in passages]
-    places = [terms_of(" ".join((passage.document_title, *passage.heading_path))) for passage in passages]
-    every = [*texts, *places]
+    """Gather what the passages have; `known_numbers` are in the form of `numbers_in`."""
+    every = [
+        terms_of(text)
+        for passage in passages
+        for text in (passage.text, " ".join((passage.document_title, *passage.heading_path)))
+    ]
     return Ground(
         stems=frozenset().union(*(each.stems for each in every)),
         phrases=frozenset().union(*(pairwise(each.stems) for each in every)),
         words=frozenset().union(*(each.words for each in every)),
-        numbers=frozenset(known_numbers).union(*(each.numbers | each.number_words for each in every)),
         known_numbers=frozenset(known_numbers),
     )
-
-
-def weigh(alignment: Alignment, ground: Ground) -> Evidence:
-    """Measure how far a claim's sources and passages say it."""
-    claim, sources = alignment.terms, [each.terms for each in alignment.sources]
-    stems = frozenset(claim.stems)
-    said = frozenset().union(*(each.stems for each in sources))
-    phrases = frozenset(pairwise(claim.stems))
-    numbers = ground.known_numbers.union(*(each.numbers | each.number_words for each in sources))
-    return Evidence(
-        coverage=_share(stems & said, stems),
-        support=_share(stems & ground.stems, stems),
-        phrases=_share(phrases & ground.phrases, phrases) if phrases else _share(stems & ground.stems, stems),
-        similarity=max(0.0, alignment.similarity),
-        missing_numbers=1 - _share(claim.numbers & numbers, claim.numbers),
-        missing_names=1 - _share(claim.names & ground.words, claim.names),
-        negation=float(bool(sources) and claim.negated != sources[0].negated),
-    )
-
-
-def _share(part: Collection[object], whole: Collection[object]) -> float:
-    return len(part) / len(whole) if whole else 1.0
 
 
 def verify(alignment: Alignment, ground: Ground) -> Verification:
     """Judge one claim.
 
-    A claim that stands word for word in one source sentence is exact. A claim with a number in digits
-    that no source of it has, or with a name that no passage has, is unsupported whatever else agrees.
+    A claim that stands word for word in a source is exact. One whose numbers, names or negation disagree
+    with its sources is unsupported, whatever else agrees; else the score decides.
     """
     if not alignment.sources:
         return Verification("unsupported", 0.0)
     evidence = weigh(alignment, ground)
-    if _stands_verbatim(alignment):
-        return Verification("exact", max(EXACT_SCORE, score_of(evidence)))
     score = score_of(evidence)
-    if evidence.missing_numbers or evidence.missing_names:
-        score = min(score, CONTRADICTED_SCORE)
+    if _stands_verbatim(alignment):
+        return Verification("exact", max(EXACT_SCORE, score))
+    conflicts = tuple(_conflicts(alignment, evidence))
+    if conflicts:
+        return Verification("unsupported", min(score, CONFLICT_SCORE), conflicts)
     return Verification("supported" if score >= THRESHOLD else "unsupported", score)
+
+
+def weigh(alignment: Alignment, ground: Ground) -> Evidence:
+    """Measure how far a claim's sources and passages say it."""
+    claim, sources = alignment.terms, [each.terms for each in alignment.sources]
+    stems, phrases = frozenset(claim.stems), frozenset(pairwise(claim.stems))
+    said = frozenset().union(*(each.stems for each in sources))
+    numbers = ground.known_numbers.union(*(each.numbers | each.number_words for each in sources))
+    support = _share(stems & ground.stems, stems)
+    return Evidence(
+        coverage=_share(stems & said, stems),
+        support=support,
+        phrases=_share(phrases & ground.phrases, phrases) if phrases else support,
+        similarity=max(0.0, alignment.similarity),
+        missing_numbers=1 - _share(claim.numbers & numbers, claim.numbers),
+        missing_names=_share(_unknown_names(claim, ground), claim.names) if claim.names else 0.0,
+    )
 
 
 def score_of(evidence: Evidence) -> float:
     """Return the probability that a person finds a claim with this evidence faithful."""
     weights = zip(astuple(evidence), COEFFICIENTS, strict=True)
-    return 1 / (1 + exp(-(INTERCEPT + sum(value * weight for value, weight in weights))))
+    return _logistic(INTERCEPT + sum(value * weight for value, weight in weights))
 
 
 def groundedness_of(verifications: Sequence[Verification]) -> float:
@@ -133,8 +132,44 @@ def groundedness_of(verifications: Sequence[Verification]) -> float:
     """
     if not verifications:
         return 1.0
-    odds = [log(each / (1 - each)) for each in (min(0.999, max(0.001, v.score)) for v in verifications)]
-    return 1 / (1 + exp(-sum(odds) / len(odds)))
+    scores = [min(0.999, max(0.001, each.score)) for each in verifications]
+    return _logistic(sum(log(score / (1 - score)) for score in scores) / len(scores))
+
+
+def _logistic(odds: float) -> float:
+    return 1 / (1 + exp(-odds))
+
+
+def _share(part: Collection[object], whole: Collection[object]) -> float:
+    return len(part) / len(whole) if whole else 1.0
+
+
+def _unknown_names(claim: Terms, ground: Ground) -> frozenset[str]:
+    return frozenset(name for name in claim.names - ground.words if stem(name) not in ground.stems)
+
+
+def _conflicts(alignment: Alignment, evidence: Evidence) -> Iterator[Conflict]:
+    claim, source = alignment.terms, alignment.sources[0]
+    if evidence.missing_numbers:
+        yield "number"
+    if evidence.missing_names or _names_another(alignment):
+        yield "name"
+    alike = evidence.coverage >= ALIKE and evidence.similarity >= ALIKE
+    if alike and claim.negated != source.terms.negated:
+        yield "negation"
+
+
+def _names_another(alignment: Alignment) -> bool:
+    """Whether the best source says of somebody else what the claim says of a name that it has not.
+
+    A claim may join two sentences, so a further source clears the name if it says more than the name.
+    """
+    claim, best, *further = alignment.terms, *alignment.sources
+    strange = claim.names - best.nearby
+    if not strange or not best.terms.names - claim.words:
+        return False
+    unsaid = set(claim.stems) - set(best.terms.stems) - {stem(name) for name in claim.names}
+    return not any(strange & each.terms.words and unsaid & set(each.terms.stems) for each in further)
 
 
 def _stands_verbatim(alignment: Alignment) -> bool:

@@ -42,7 +42,7 @@ class Terms:
 
     `stems` are its content words, stemmed, in order; `words` all its words in lower case; `numbers` are
     written in digits (and the months of dates), `number_words` in letters, both in one form;
-    `names` are capitalised words within sentences and words that mix letters and digits.
+    `names` are capitalised words within sentences and words that mix letters and digits, cut at hyphens.
     """
 
     stems: tuple[str, ...]
@@ -75,7 +75,9 @@ def plain_word(word: str) -> str:
 
 def is_content(word: str) -> bool:
     """Whether a lower-case word says something by itself: no stopword, no single letter, no number."""
-    return word not in STOPWORDS and len(word) > 1 and _FIGURES.fullmatch(word) is None
+    if word in STOPWORDS or word.endswith("n't"):
+        return False
+    return len(word) > 1 and _FIGURES.fullmatch(word) is None
 
 
 @lru_cache(maxsize=65536)
@@ -94,10 +96,12 @@ _STEMMER = (
 
 def _names(text: str, found: list[re.Match[str]]) -> Iterator[str]:
     for place, match in enumerate(found):
-        word = match[0]
-        coded = any(c.isdigit() for c in word) and any(c.isalpha() for c in word) and not _is_measure(word)
-        if coded or (word[0].isupper() and not _is_ordinary(text, found, place)):
-            yield plain_word(word)
+        if match[0][0].isupper() and _is_ordinary(text, found, place):
+            continue
+        for part in match[0].split("-"):
+            coded = any(c.isdigit() for c in part) and any(c.isalpha() for c in part)
+            if part[:1].isupper() or (coded and not _is_measure(part)):
+                yield plain_word(part)
 
 
 def _is_measure(word: str) -> bool:

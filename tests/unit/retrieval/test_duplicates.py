@@ -1,7 +1,7 @@
 """Near-duplicates: what counts as said again."""
 
 from rag_service.retrieval.duplicates import without_near_duplicates
-from tests.unit.retrieval.passages import passage
+from tests.passages import passage
 
 LONG = "the station keeps its spare parts in the long hall behind the workshop and lists them in a green book"
 

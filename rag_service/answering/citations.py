@@ -1,0 +1,120 @@
+"""Citations that can be checked: each sentence of an answer, held against the passages.
+
+The model's own markers are hints. Every sentence is aligned with the sentences of all passages; one that
+is supported cites these, whether the model named them, named others or named none; one that is not
+supported loses its marker and is reported.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from corpus.embedding import Embedder
+from rag_service.answering.citation_markers import put_markers, take_markers
+from rag_service.answering.claims import find_claims
+from rag_service.answering.sentence_alignment import (
+    Alignment,
+    SourceSentence,
+    align,
+    source_sentences,
+)
+from rag_service.answering.verification import Verification, ground_of, groundedness_of, verify
+from rag_service.retrieval.passages import Passage
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """``[id]`` of the answer: its sentence ``answer[start:end]`` rests on ``quote``.
+
+    `source_start` and `source_end` count in the document: ``content[source_start:source_end] == quote``.
+    """
+
+    id: int
+    start: int
+    end: int
+    passage: Passage
+    source_start: int
+    source_end: int
+    quote: str
+    verification: Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Groundedness:
+    """How faithful an answer is to the passages, and the spans of it that nothing supports."""
+
+    score: float
+    unsupported_spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CitedAnswer:
+    """An answer in which every ``[n]`` is the id of one of `citations`, numbered from 1 in order."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    groundedness: Groundedness
+
+
+def cite_answer(
+    answer: str,
+    passages: Sequence[Passage],
+    embedder: Embedder,
+    *,
+    question: str = "",
+    known_numbers: Collection[str] = (),
+) -> CitedAnswer:
+    """Check an answer against the numbered passages of its prompt, and cite what holds.
+
+    Args:
+        answer: what the model wrote; ``[n]`` means ``passages[n - 1]``.
+        passages: as numbered in the prompt, from 1.
+        embedder: compares sentences.
+        question: gives short answers ("In 2019") their context.
+        known_numbers: may be used without a source, such as results of the calculator, in the form that
+            `rag_service.retrieval.numbers.numbers_in` gives.
+    """
+    plain, markers = take_markers(answer.strip())
+    claims = list(find_claims(plain, markers, len(passages)))
+    ground = ground_of(passages, known_numbers)
+    alignments = align(claims, source_sentences(passages), embedder, question=question)
+    verified = [(each, verify(each, ground)) for each in alignments]
+    return _assemble(plain, verified, passages)
+
+
+def _assemble(
+    plain: str, verified: Sequence[tuple[Alignment, Verification]], passages: Sequence[Passage]
+) -> CitedAnswer:
+    numbered: dict[Span, list[tuple[int, SourceSentence, Verification]]] = {}
+    count = 0
+    for alignment, verification in verified:
+        own = numbered.setdefault((alignment.claim.start, alignment.claim.end), [])
+        if verification.status != "unsupported":
+            for source in alignment.sources:
+                count += 1
+                own.append((count, source, verification))
+    text, spans = put_markers(plain, {span: [number for number, *_ in own] for span, own in numbered.items()})
+    citations = [
+        _citation(number, spans[span], source, passages, verification)
+        for span, own in numbered.items()
+        for number, source, verification in own
+    ]
+    unsupported = tuple(spans[span] for span, own in numbered.items() if not own)
+    score = groundedness_of([verification for _, verification in verified])
+    return CitedAnswer(text, tuple(citations), Groundedness(score, unsupported))
+
+
+def _citation(
+    number: int, span: Span, source: SourceSentence, passages: Sequence[Passage], verification: Verification
+) -> Citation:
+    return Citation(
+        id=number,
+        start=span[0],
+        end=span[1],
+        passage=passages[source.passage],
+        source_start=source.start,
+        source_end=source.end,
+        quote=source.text,
+        verification=verification,
+    )

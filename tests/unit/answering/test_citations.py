@@ -1,0 +1,136 @@
+"""Citations: what holds is cited exactly, what does not is told."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_service.answering.citations import CitedAnswer, cite_answer
+from rag_service.retrieval.passages import Passage
+from tests.fakes import FakeEmbedder
+from tests.passages import passage
+
+HANDBOOK = (
+    "Orson Kovacs has kept the station's two diesel generators since 2019. Each burns 14 litres an hour.\n\n"
+    "The station lies at 71.3° south. Its café, run by Ilse Brandt, opens at 06:30 on weekdays. "
+    "Visitors may not enter the engine hall."
+)
+SURVEY = "Penguins are counted each March. The count of 2021 found 4,210 pairs, fewer than in 2018."
+OFFSET = 100
+PASSAGES = (
+    passage(1, SURVEY, document_id="doc_survey"),
+    passage(2, HANDBOOK, document_id="doc_handbook", start=OFFSET),
+)
+
+
+def cite(answer: str, question: str = "", known_numbers: tuple[str, ...] = ()) -> CitedAnswer:
+    """Cite an answer against the two passages."""
+    return cite_answer(answer, PASSAGES, FakeEmbedder(256), question=question, known_numbers=known_numbers)
+
+
+def test_a_wrong_marker_is_repaired_to_the_sentence_that_holds() -> None:
+    """The model named the survey; the handbook's sentence is cited, with offsets of the document."""
+    cited = cite("Orson Kovacs has kept the generators since 2019 [1].")
+    (citation,) = cited.citations
+    assert cited.text == "Orson Kovacs has kept the generators since 2019 [1]."
+    assert citation.passage.document_id == "doc_handbook"
+    assert citation.quote == "Orson Kovacs has kept the station's two diesel generators since 2019."
+    assert HANDBOOK[citation.source_start - OFFSET : citation.source_end - OFFSET] == citation.quote
+    assert citation.verification.status == "supported"
+
+
+def test_a_sentence_without_marker_is_cited() -> None:
+    """What the model left unmarked and the passages say gets its citation."""
+    cited = cite("Each burns 14 litres an hour.")
+    assert cited.text == "Each burns 14 litres an hour [1]."
+    assert cited.citations[0].verification.status == "exact"
+
+
+def test_numbers_out_of_range_never_remain() -> None:
+    """Markers that name no passage vanish; citations are numbered from 1 in order."""
+    cited = cite("Each burns 14 litres an hour [7]. The count of 2021 found 4,210 pairs [0][99].")
+    assert cited.text == "Each burns 14 litres an hour [1]. The count of 2021 found 4,210 pairs [2]."
+    assert [citation.id for citation in cited.citations] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Each burns 15 litres an hour [2].",
+        "The café opens at 07:30 on weekdays [2].",
+        "Ilse Brandt has kept the station's two diesel generators since 2019 [2].",
+        "The café is run by Marta Lindqvist and opens at 06:30 on weekdays [2].",
+        "Visitors may enter the engine hall [2].",
+    ],
+)
+def test_a_changed_fact_loses_its_citation(answer: str) -> None:
+    """Another number, another name or a dropped "not" makes a sentence unsupported."""
+    cited = cite(answer)
+    assert cited.citations == ()
+    assert "[" not in cited.text
+    assert cited.groundedness.unsupported_spans == ((0, len(cited.text)),)
+    assert cited.groundedness.score < 0.5
+
+
+@pytest.mark.parametrize("answer", ["The count of 2021 found 4210 pairs.", "At 6:30.", "Two generators."])
+def test_another_way_to_write_a_number_is_the_same_number(answer: str) -> None:
+    """Separators, leading zeros and words do not matter."""
+    assert cite(answer, "When, or how many?").citations
+
+
+def test_a_sentence_that_joins_two_sources_cites_both() -> None:
+    """One claim, two documents, two citations on it."""
+    cited = cite("Orson Kovacs keeps the diesel generators, and the count of 2021 found 4,210 pairs.")
+    assert {citation.passage.document_id for citation in cited.citations} == {"doc_survey", "doc_handbook"}
+    assert cited.text.endswith("pairs [1] [2].")
+
+
+def test_a_result_of_the_calculator_needs_no_source() -> None:
+    """28 stands nowhere, but the calculator said so."""
+    answer = "Each burns 14 litres an hour, 28 litres together."
+    assert cite(answer).citations == ()
+    assert cite(answer, known_numbers=("28",)).citations
+
+
+def test_courtesies_are_no_claims() -> None:
+    """Nothing to support, nothing to report."""
+    cited = cite("You're welcome! Do you need more? The passages do not mention the price.")
+    assert cited.citations == ()
+    assert cited.groundedness.unsupported_spans == ()
+    assert cited.groundedness.score == 1.0
+
+
+def test_without_passages_every_claim_is_unsupported() -> None:
+    """Markers go, spans are reported, the score is at the bottom."""
+    cited = cite_answer("Paris is the capital of France [1].", (), FakeEmbedder())
+    assert cited.text == "Paris is the capital of France."
+    assert cited.groundedness.unsupported_spans == ((0, 31),)
+    assert cited.groundedness.score < 0.01
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.text(min_size=1, max_size=80), max_size=3),
+    answer=st.text(max_size=120)
+    | st.lists(st.sampled_from([HANDBOOK[:70], SURVEY, "[1]", "[9]", " ", "\n- ", "No."])).map("".join),
+)
+def test_offsets_and_markers_agree_for_any_text(texts: list[str], answer: str) -> None:
+    """content[source_start:source_end] == quote; every [n] has its citation and every citation its [n]."""
+    passages: list[Passage] = [
+        *PASSAGES,
+        *(passage(10 + n, text, document_id=f"doc_{n}", start=n) for n, text in enumerate(texts)),
+    ]
+    cited = cite_answer(answer, passages, FakeEmbedder())
+    for citation in cited.citations:
+        source = citation.passage
+        assert (
+            source.text[citation.source_start - source.start : citation.source_end - source.start]
+            == citation.quote
+        )
+        assert citation.quote
+        assert f"[{citation.id}]" in cited.text[citation.start : citation.end]
+    marked = [int(number) for number in re.findall(r"\[([0-9]+)\]", cited.text)]
+    assert marked == [citation.id for citation in cited.citations] == list(range(1, len(marked) + 1))
+    assert all(cited.text[start:end] for start, end in cited.groundedness.unsupported_spans)
+    assert 0 <= cited.groundedness.score <= 1
