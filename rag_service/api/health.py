@@ -57,7 +57,10 @@ async def metrics(service: ServiceDep) -> Response:
     "/problems/{slug}",
     summary="What a kind of problem means",
     response_class=PlainTextResponse,
-    responses={200: {"description": "The kind's status and meaning."}, **open_problems(errors.NO_ROUTE, errors.INVALID)},
+    responses={
+        200: {"description": "The kind's status and meaning."},
+        **open_problems(errors.NO_ROUTE, errors.INVALID),
+    },
 )
 async def describe_problem(
     slug: Annotated[str, Path(max_length=100, description="The last part of a problem's `type`.")],
