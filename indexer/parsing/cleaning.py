@@ -13,6 +13,9 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _GUESS_BYTES = 200_000  # enough to tell the encoding of a long text
+_WESTERN = "cp1252"
+_MORE_CHAOS = 0.02  # charset-normalizer's measures, both from 0 to 1
+_LESS_SENSE = 0.1
 _FEWEST_GUESSED = 3  # bytes; less says nothing
 
 _LINE_ENDS = re.compile(r"\r\n?|[\v\f\x85]")
@@ -74,5 +77,15 @@ def _wide_encoding(data: bytes) -> str | None:
 
 
 def _guess(data: bytes) -> str:
-    best = from_bytes(data[:_GUESS_BYTES]).best()
-    return best.encoding if best is not None else "cp1252"
+    """Guess from letter frequencies; of Latin readings about as likely, the Western one."""
+    matches = from_bytes(data[:_GUESS_BYTES])
+    best = matches.best()
+    if best is None:
+        return _WESTERN
+    for match in matches:
+        as_likely = (
+            match.chaos <= best.chaos + _MORE_CHAOS and match.coherence >= best.coherence - _LESS_SENSE
+        )
+        if as_likely and _WESTERN in match.could_be_from_charset:
+            return _WESTERN
+    return best.encoding

@@ -11,7 +11,7 @@ from docx.table import Table, _Cell
 from lxml import etree
 
 from corpus.chunks import ParsedDocument
-from indexer.parsing.writing import TextWriter
+from indexer.parsing.writing import TextWriter, clean_title
 from indexer.parsing.zipped import open_zip, safe_xml_parser
 
 Element = Any  # an lxml element; python-docx has no types for it
@@ -36,7 +36,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
     body.write(document.element.body)
     for note in _notes(document):
         body.writer.paragraph(note)
-    title = document.core_properties.title or body.title
+    title = clean_title(document.core_properties.title) or body.title
     return body.writer.finish(media_type, title)
 
 
@@ -104,8 +104,7 @@ def _style_levels(document: Document) -> dict[str, int]:
         if level is not None:
             levels[key] = level
         parents[key] = _value(style.find(qn("w:basedOn"))) or ""
-    for key in parents:
-        parent = parents[key]
+    for key, parent in parents.items():
         if key not in levels and parent in levels:
             levels[key] = levels[parent]
     return levels

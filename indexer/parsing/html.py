@@ -13,15 +13,14 @@ from indexer.parsing.cleaning import clean, decode
 from indexer.parsing.writing import TextWriter, table_line
 
 _SILENT = frozenset(
-    ["script", "style", "template", "svg", "math", "iframe", "object", "embed", "select", "datalist"]
-    + ["canvas", "audio", "video", "map"]
+    "script style template svg math iframe object embed select datalist canvas audio video map".split()  # noqa: SIM905 - word lists read best as words
 )
 _BLOCKS = frozenset(
-    ["p", "div", "section", "article", "header", "footer", "main", "aside", "nav", "form", "fieldset"]
-    + ["blockquote", "figure", "figcaption", "address", "details", "summary", "dl", "dt", "dd", "hr"]
-    + ["body", "center", "legend", "caption", "noscript", "dialog"]
+    "p div section article header footer main aside nav form fieldset blockquote figure figcaption address "  # noqa: SIM905 - same
+    "details summary dl dt dd hr body center legend caption noscript dialog".split()
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_LISTS = ("ul", "ol", "menu")
 _HIDING_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\n\r\f\u00a0]+")
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -35,7 +34,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
     """Read a page: headings, paragraphs, lists, tables as rows; no scripts, no hidden elements."""
     writer = TextWriter()
     title = write_html(writer, decode(data, _declared_encoding(data)))
-    return writer.finish(media_type, title)
+    return writer.finish(media_type, title or writer.first_heading)
 
 
 def write_html(writer: TextWriter, markup: str, *, below: int = 0) -> str | None:
@@ -97,14 +96,11 @@ class _VisibleText:
         elif tag == "pre":
             self._flush_block()
             self._preformatted += 1
-        elif tag in ("ul", "ol", "menu"):
-            self._leave_layout_cell()
+        elif tag in _LISTS:
             self._open_list(tag)
         elif tag == "li":
             self._flush_line()
             self._item = self._marker()
-        elif tag == "title":
-            self._flush_line()
         elif tag in _BLOCKS:
             self._break_block()
 
@@ -112,20 +108,14 @@ class _VisibleText:
         """Close an element."""
         if self._hidden_depth:
             self._hidden_depth -= 1
-        elif tag in _HEADINGS:
-            self._write_heading(_HEADINGS[tag])
-        elif tag == "title":
-            self.title = self.title or self._take_text()
-        elif tag in ("td", "th"):
-            self._end_cell()
-        elif tag == "tr":
-            self._end_row()
-        elif tag == "table":
+        elif tag in _HEADINGS or tag == "title":
+            self._end_title(tag)
+        elif tag in ("td", "th", "tr"):
+            self._end_table_part(tag)
+        elif tag in ("pre", "table"):
             self._flush_block()
-        elif tag == "pre":
-            self._flush_block()
-            self._preformatted = max(0, self._preformatted - 1)
-        elif tag in ("ul", "ol", "menu"):
+            self._preformatted = max(0, self._preformatted - (tag == "pre"))
+        elif tag in _LISTS:
             self._close_list()
         elif tag == "li":
             self._flush_line()
@@ -182,6 +172,7 @@ class _VisibleText:
             self._flush_block()
 
     def _open_list(self, tag: str) -> None:
+        self._leave_layout_cell()
         if self._lists:
             self._flush_line()
         else:
@@ -205,10 +196,12 @@ class _VisibleText:
         self._lists[-1] = number + 1
         return f"{indent}{number}. "
 
-    def _write_heading(self, level: int) -> None:
-        title = self._take_text()
-        if title:
-            self._writer.heading(level + self._below, title)
+    def _end_title(self, tag: str) -> None:
+        text = self._take_text()
+        if tag == "title":
+            self.title = self.title or text
+        elif text:
+            self._writer.heading(_HEADINGS[tag] + self._below, text)
 
     def _leave_layout_cell(self) -> None:
         """Blocks begin inside a cell: the row is page layout, and its cells are blocks."""
@@ -221,23 +214,21 @@ class _VisibleText:
             row.cells.clear()
             self._text = [text] if text else []
 
-    def _end_cell(self) -> None:
+    def _end_table_part(self, tag: str) -> None:
         if not self._rows:
             return
         if self._rows[-1].is_layout:
             self._flush_block()
-        else:
+        elif tag != "tr":
             self._rows[-1].cells.append(self._take_text())
+        if tag == "tr":
+            self._end_row(self._rows.pop())
 
-    def _end_row(self) -> None:
-        if not self._rows:
-            return
-        row = self._rows.pop()
-        if row.is_layout:
-            self._flush_block()
-        elif self._rows and not self._rows[-1].is_layout:
-            self._text.append(f" {table_line(row.cells)} ")
-        elif line := table_line(row.cells):
+    def _end_row(self, row: _Row) -> None:
+        line = table_line(row.cells)
+        if self._rows and not self._rows[-1].is_layout:
+            self._text.append(f" {line} ")
+        elif line:
             self._lines.append(line)
 
 

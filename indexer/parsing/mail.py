@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from email import policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
 
 from corpus.chunks import ParsedDocument
@@ -45,7 +45,7 @@ def write_attachment(writer: TextWriter, name: str, content: bytes, depth: int) 
     writer.absorb(document, below=1)
 
 
-def _header(message: EmailMessage, name: str) -> str:
+def _header(message: Message, name: str) -> str:
     try:
         return " ".join(str(message.get(name, "")).split())
     except (ValueError, IndexError, AttributeError, TypeError):  # the parser trips over some malformed ones
@@ -71,7 +71,8 @@ def _attachments(message: EmailMessage) -> Iterator[tuple[str, bytes]]:
     for part in message.iter_attachments() if message.is_multipart() else ():
         if part.get_content_type() == "message/rfc822":
             inner = part.get_payload(0)
-            yield f"{inner.get('Subject', 'mail')}.eml", inner.as_bytes()
+            if isinstance(inner, Message):
+                yield f"{_header(inner, 'Subject') or 'mail'}.eml", inner.as_bytes()
         elif part.is_multipart():
             yield from _attachments(part)
         else:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -35,7 +36,7 @@ def _headings(text: str, start: int) -> Iterator[Heading]:
     for line in body.split("\n"):
         offsets.append(offsets[-1] + len(line) + 1)
     tokens = parser.parse(body)
-    for opening, content in zip(tokens, tokens[1:], strict=False):
+    for opening, content in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
             title = clean_title(_plain(inline.parseInline(content.content)))
             if title:

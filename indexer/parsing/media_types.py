@@ -108,10 +108,13 @@ _HTML = re.compile(
     r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|div|table|p|h1|script)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_PAGE = re.compile(r"\s*<!doctype html|\s*<html", re.IGNORECASE)
 _XML = re.compile(r"\s*<\?xml\s|\s*<!DOCTYPE\s+(?!html)", re.IGNORECASE)
 _XML_ROOT = re.compile(r"<(?:[\w.-]+:)?(html|svg)[\s>]", re.IGNORECASE)
 _MAIL = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}\s*\n")
-_MAIL_FIELD = re.compile(r"^(?:from|to|subject|date|message-id|mime-version|received):", re.I | re.M)
+_MAIL_FIELD = re.compile(
+    r"^(?:from|to|subject|date|message-id|mime-version|received):", re.IGNORECASE | re.MULTILINE
+)
 _ATX = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _MARKDOWN_TOO = re.compile(r"^```|^[-*] \S|\]\(\S|\*\*\S", re.MULTILINE)
 _FEWEST_MAIL_FIELDS = 3
@@ -131,7 +134,10 @@ def detect_text_type(text: str, filename: str | None) -> str:
     if len(_CONTROL.findall(head)) > _MOST_CONTROLS * len(head):
         return BINARY
     named = _BY_SUFFIX.get(PurePath(filename or "").suffix.lower())
-    return _strong_type(text, head, named) or named or _guessed_type(head)
+    strong = _strong_type(text, head, named)
+    if strong is None and named in (JSON, NDJSON, EML):
+        return TEXT  # the name promises what the content does not keep
+    return strong or named or _guessed_type(head)
 
 
 def _strong_type(text: str, head: str, named: str | None) -> str | None:
@@ -141,20 +147,18 @@ def _strong_type(text: str, head: str, named: str | None) -> str | None:
     if _XML.match(head):
         root = _XML_ROOT.search(head)
         return (HTML if root[1].lower() == "html" else SVG) if root else XML
-    if named in (None, TEXT, HTML) or re.match(r"\s*<!doctype html|\s*<html", head, re.IGNORECASE):
-        if _HTML.match(head):
-            return HTML
+    may_be_page = named in (None, TEXT, HTML) or _PAGE.match(head)
+    if may_be_page and _HTML.match(head):
+        return HTML
     if named in (None, TEXT, EML, JSON, NDJSON):
-        return _json_type(text, named) or (EML if _is_mail(head) else None) or (
-            TEXT if named in (JSON, NDJSON) else None
-        )
+        return _json_type(text, named) or (EML if _is_mail(head) else None)
     return None
 
 
 def _json_type(text: str, named: str | None) -> str | None:
     stripped = text.lstrip()
     if not stripped.startswith(("{", "[")) or len(text) > _LONGEST_VALIDATED:
-        return named if named in (JSON, NDJSON) else None
+        return None
     lines = [line for line in stripped[:_SNIFFED].splitlines() if line.strip()]
     if _is_json(text):
         return NDJSON if named == NDJSON else JSON

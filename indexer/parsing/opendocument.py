@@ -6,7 +6,7 @@ from lxml import etree
 
 from corpus.chunks import ParsedDocument
 from corpus.errors import EncryptedDocument
-from indexer.parsing.writing import TextWriter
+from indexer.parsing.writing import TextWriter, clean_title
 from indexer.parsing.zipped import open_zip, xml_part
 
 _OASIS = "{urn:oasis:names:tc:opendocument:xmlns:%s:1.0}"
@@ -37,7 +37,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
     for part in content.iter(f"{_OFFICE}body"):
         body.write(part)
     title = meta.findtext(f".//{_DC_TITLE}") if meta is not None else None
-    return writer.finish(media_type, title)
+    return writer.finish(media_type, clean_title(title) or writer.first_heading)
 
 
 class _Body:

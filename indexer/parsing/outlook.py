@@ -44,8 +44,10 @@ def _attachment_folders(message: olefile.OleFileIO) -> Iterator[str]:
 
 def _string(message: olefile.OleFileIO, folder: str, key: str) -> str:
     wide = _stream(message, f"{folder}__substg1.0_{key}{_UNICODE}")
-    text = wide.decode("utf-16-le", errors="replace") if wide else decode(
-        _stream(message, f"{folder}__substg1.0_{key}{_ANSI}")
+    text = (
+        wide.decode("utf-16-le", errors="replace")
+        if wide
+        else decode(_stream(message, f"{folder}__substg1.0_{key}{_ANSI}"))
     )
     return text.strip("\x00").strip()
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
@@ -48,8 +48,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
     for number, text in enumerate(_page_texts(document)):
         writer.page(number + 1)
         start = writer.paragraph(text)
-        for mark in bookmarks.get(number, ()):
-            _mark_heading(writer, mark, text, start)
+        _mark_headings(writer, bookmarks.get(number, ()), text, start)
     if not writer.length:
         raise NoTextFound(
             f"None of its {len(document)} pages has text, only pictures; run text recognition (OCR) over it."
@@ -88,7 +87,7 @@ def _page_texts(document: pdfium.PdfDocument) -> Iterator[str]:
 
 def _text(page: pdfium.PdfPage) -> str:
     text_page = page.get_textpage()
-    text = text_page.get_text_range()
+    text: str = text_page.get_text_range()
     text_page.close()
     return text
 
@@ -122,15 +121,20 @@ def _bookmarks(document: pdfium.PdfDocument) -> dict[int, list[_Bookmark]]:
     return found
 
 
-def _mark_heading(writer: TextWriter, mark: _Bookmark, page_text: str, start: int) -> None:
-    """Mark the line of the page that begins with the bookmark's title, if there is one."""
-    words = mark.title.split()[:_MOST_TITLE_WORDS]
-    if not words:
-        return
-    line = r"^[\W\d]{0,12}" + r"\s+".join(map(re.escape, words))
-    at = re.search(line, page_text.strip(), re.IGNORECASE | re.MULTILINE)
-    if at:
-        writer.mark_heading(mark.level, mark.title, start + at.start())
+def _mark_headings(writer: TextWriter, marks: Sequence[_Bookmark], page_text: str, start: int) -> None:
+    """Mark the lines of the page that begin with a bookmark's title, each line once."""
+    text = page_text.strip()
+    searched = 0
+    for mark in marks:
+        words = mark.title.split()[:_MOST_TITLE_WORDS]
+        title = re.compile(
+            r"^[\W\d]{0,12}" + r"\s+".join(map(re.escape, words)), re.IGNORECASE | re.MULTILINE
+        )
+        found = title.search(text, searched) if words else None
+        if found:
+            line_start = found.start() + len(found[0]) - len(found[0].lstrip())
+            writer.mark_heading(mark.level, " ".join(words), start + line_start)
+            searched = found.end()
 
 
 def _refuse_cut_off_pages(data: bytes) -> None:

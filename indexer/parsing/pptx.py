@@ -9,7 +9,7 @@ from pptx.enum.shapes import MSO_SHAPE_TYPE
 
 from corpus.chunks import ParsedDocument
 from corpus.errors import NoTextFound
-from indexer.parsing.writing import TextWriter
+from indexer.parsing.writing import TextWriter, clean_title
 from indexer.parsing.zipped import open_zip
 
 Shape = Any  # python-pptx has no types
@@ -31,7 +31,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
         _write_slide(writer, slide)
     if count and not writer.length:
         raise NoTextFound(f"None of its {count} slides has text, only pictures; give their text.")
-    return writer.finish(media_type, deck.core_properties.title)
+    return writer.finish(media_type, clean_title(deck.core_properties.title) or writer.first_heading)
 
 
 def _write_slide(writer: TextWriter, slide: Slide) -> None:

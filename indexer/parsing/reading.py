@@ -112,10 +112,12 @@ def _read(reader: _Reader, data: bytes, media_type: str) -> ParsedDocument:
     except DocumentError:
         raise
     except MemoryError as error:
-        raise ParseLimitExceeded("Reading the document takes more memory than RAG_PARSE_MEMORY_MB.") from error
+        raise ParseLimitExceeded(
+            "Reading the document takes more memory than RAG_PARSE_MEMORY_MB."
+        ) from error
     except RecursionError as error:
         raise UnsafeDocument("The document is nested too deeply to be read.") from error
-    except Exception as error:  # noqa: BLE001 - on damaged bytes the libraries raise whatever comes
+    except Exception as error:  # on damaged bytes the libraries raise whatever comes
         raise DamagedDocument(f"The bytes do not follow {media_type}: {_first_line(error)}") from error
 
 

@@ -8,7 +8,7 @@ from indexer.parsing.writing import TextWriter
 
 def read(data: bytes, media_type: str) -> ParsedDocument:
     """Read the text; RTF is ASCII by definition, its escapes say the rest."""
-    text = rtf_to_text(data.decode("latin-1"), errors="replace")
+    text = rtf_to_text(data.decode("latin-1"), errors="replace")  # type: ignore[no-untyped-call]  # it has no types
     writer = TextWriter()
     rows: list[str] = []
     for line in text.split("\n"):

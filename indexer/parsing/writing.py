@@ -8,6 +8,10 @@ from indexer.parsing.cleaning import clean
 _LONGEST_TITLE = 300  # characters; a longer heading is a paragraph in a heading's style
 _LONG_RECORD = 300  # characters; a longer record gets a line a field
 _DEEPEST_LEVEL = 9
+_EMPTY_TITLES = (
+    "", "untitled", "untitled document", "document", "word document", "presentation", "title",
+    "powerpoint presentation", "powerpoint-präsentation", "slide 1", "unknown", "none",
+)  # fmt: skip
 _SMALL_TABLE = 1_000  # characters; it fits one chunk, header and all
 _NARROWEST_TABLE = 2  # columns
 
@@ -66,14 +70,19 @@ class TextWriter:
     def finish(self, media_type: str, title: str | None = None) -> ParsedDocument:
         """Return the document."""
         text = "".join(self._parts)
+        headings = tuple(sorted(self._headings, key=lambda heading: heading.start))
         starts = [start for start, _ in self._pages] + [len(text)]
         pages = tuple(
             PageSpan(start, end, number)
             for (start, number), end in zip(self._pages, starts[1:], strict=True)
             if start < end
         )
-        headings = tuple(sorted(self._headings, key=lambda heading: heading.start))
         return ParsedDocument(text, media_type, clean_title(title), pages, headings)
+
+    @property
+    def first_heading(self) -> str | None:
+        """Return what stands in for a missing title."""
+        return self._headings[0].title if self._headings else None
 
     def _append(self, text: str) -> int:
         """Append a block and return where it begins."""
@@ -92,8 +101,9 @@ class TextWriter:
 
 
 def clean_title(title: str | None) -> str | None:
-    """Return a title on one line and of bearable length, or None if nothing is left."""
-    return " ".join(clean(title or "").split())[:_LONGEST_TITLE] or None
+    """Return a title on one line and of bearable length; None for what the program named itself."""
+    line = " ".join(clean(title or "").split())[:_LONGEST_TITLE]
+    return None if line.lower() in _EMPTY_TITLES else line
 
 
 def table_line(cells: Sequence[str]) -> str:

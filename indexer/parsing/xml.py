@@ -80,4 +80,4 @@ def _attribute_lines(element: etree._Element) -> Iterator[str]:
 
 
 def _name(tag: object) -> str:
-    return etree.QName(str(tag)).localname
+    return str(etree.QName(str(tag)).localname)
