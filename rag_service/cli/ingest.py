@@ -47,7 +47,7 @@ def ingest(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Take in files: text, Markdown, HTML, PDF and DOCX.
+    """Take in files: text, Markdown, HTML, PDF, Word, PowerPoint, Excel, OpenDocument, e-mail and more.
 
     A file's external id is its path relative to the folder that is named. The same id with other bytes
     is a new version that replaces the old one.
