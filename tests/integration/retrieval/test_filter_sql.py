@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select
+from sqlalchemy import create_engine, delete, make_url, select, text
 
+from corpus import migrations
 from corpus.database import Database
 from corpus.models import Collection, Document
 from rag_service.retrieval.filter_sql import document_condition
@@ -106,16 +107,28 @@ def holds(kind: str, key: str, value: Value, document: dict[str, Any]) -> bool:
     return bool(relations[kind](stored, wanted))
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """One database with one collection."""
-    database = migrated_database(Path(tmp_path_factory.mktemp("filters")))
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One database of each kind, with one collection."""
+    if request.param == "sqlite":
+        database = migrated_database(Path(tmp_path_factory.mktemp("filters")))
+    else:
+        database = own_postgresql(request.getfixturevalue("postgresql_server"))
     with database.write() as session:
-        session.execute(
-            insert(Collection).values(id="col_1", name="c", description="", created_at=datetime.now(UTC))
-        )
+        session.add(Collection(id="col_1", name="c", created_at=datetime.now(UTC)))
     yield database
     database.close()
+
+
+def own_postgresql(server: str) -> Database:
+    """Return a migrated database of its own on the server."""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE rag_filters"))
+    engine.dispose()
+    database = Database(make_url(server).set(database="rag_filters").render_as_string(hide_password=False))
+    migrations.upgrade(database)
+    return database
 
 
 def found_titles(database: Database, filter_: Filter, rows: list[dict[str, Any]]) -> set[str]:

@@ -1,0 +1,201 @@
+"""Searching: modes, filters, several collections, what is read from the database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from corpus.database import Database
+from corpus.errors import CollectionNotFound, EmbedderMismatch, InvalidRequest
+from corpus.models import Document
+from rag_service.retrieval.candidates import Place, Query, rank_candidates
+from rag_service.retrieval.filters import parse_filter
+from rag_service.retrieval.search import Mode, Retriever, SearchRequest
+from tests.factories import migrated_database
+from tests.fakes import FakeEmbedder
+from tests.integration.retrieval.shelf import Shelf
+
+GENERATORS = "Orson Kovacs keeps the two diesel generators."
+CAFE = "The café of Ilse Brandt opens at half past six."
+SHIP = "A ship brings fuel and flour every second month."
+MODES: list[Mode] = ["hybrid", "dense", "lexical"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Both databases, each built by the migrations."""
+    if request.param == "sqlite":
+        database = migrated_database(tmp_path)
+    else:
+        database = Database(request.getfixturevalue("postgresql_url"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def shelf(database: Database, tmp_path: Path) -> Shelf:
+    """One collection with three documents of one paragraph."""
+    shelf = Shelf(database, tmp_path / "generations")
+    shelf.add(GENERATORS, title="Handbook", year=2024)
+    shelf.add(CAFE, title="Guide", year=2019)
+    shelf.add(SHIP, title="Supplies")
+    return shelf
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_mode_puts_the_fitting_passage_first(shelf: Shelf, mode: Mode) -> None:
+    """Words in common decide, in any of the three modes."""
+    assert shelf.found("Who keeps the diesel generators?", mode=mode)[0] == GENERATORS
+
+
+def test_scores_tell_which_index_was_asked(shelf: Shelf) -> None:
+    """Hybrid has all three, the other modes their own and the one that ranks."""
+    hybrid, dense, lexical = (
+        shelf.search("diesel generators", mode=mode).passages[0].scores for mode in MODES
+    )
+    assert hybrid.dense is not None
+    assert hybrid.lexical is not None
+    assert (dense.lexical, dense.fused) == (None, dense.dense)
+    assert (lexical.dense, lexical.fused) == (None, lexical.lexical)
+
+
+def test_a_passage_has_what_its_document_has(shelf: Shelf) -> None:
+    """Ids, title, version, page, offsets and metadata come with it, and the generation with the result."""
+    result = shelf.search("diesel generators")
+    passage = result.passages[0]
+    assert passage.document_title == "Handbook"
+    assert passage.external_id == f"x-{passage.document_id}"
+    assert passage.metadata == {"year": 2024}
+    assert (passage.start, passage.end, passage.page) == (0, len(GENERATORS), 1)
+    assert passage.heading_path == ("Part",)
+    assert passage.document_version == 1
+    assert result.generation is not None
+    assert result.generation.startswith("gen_")
+    assert result.timings_ms.embed > 0
+    assert result.timings_ms.search > 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_filter_finds_the_one_chunk_that_it_keeps(shelf: Shelf, mode: Mode) -> None:
+    """Though sixty others fit the query better."""
+    for number in range(60):
+        shelf.add(f"The generators and the diesel of store {number}.", year=2000 + number % 10)
+    shelf.add("Far away, some diesel.", year=1999)
+    filters = parse_filter({"type": "lt", "key": "year", "value": 2000})
+    found = shelf.found("the generators and the diesel", mode=mode, filters=filters, candidates=5, top_k=3)
+    assert found == ["Far away, some diesel."]
+    assert (
+        shelf.found("diesel", mode=mode, filters=parse_filter({"type": "eq", "key": "year", "value": 1}))
+        == []
+    )
+
+
+def test_metadata_changed_after_the_index_was_asked_still_counts(shelf: Shelf) -> None:
+    """The filter is asked again where the passages are read."""
+    filters = parse_filter({"type": "eq", "key": "year", "value": 2024})
+    request = SearchRequest("generators", filters=filters)
+    ranked = rank_candidates(*_prepared(shelf, request))
+    with shelf.database.write() as session:
+        session.execute(update(Document).values(metadata_={"year": 1}))
+    assert shelf.retriever._read(request, ranked) == ()
+
+
+def test_a_document_deleted_after_the_index_was_asked_does_not_come_out(shelf: Shelf) -> None:
+    """What is gone from the database is left out, the next ones move up."""
+    request = SearchRequest("generators diesel café")
+    ranked = rank_candidates(*_prepared(shelf, request))
+    first = shelf.search("generators diesel café").passages[0]
+    shelf.delete(first.document_id)
+    passages = shelf.retriever._read(request, ranked)
+    assert len(passages) == 2
+    assert first.document_id not in {passage.document_id for passage in passages}
+
+
+def _prepared(shelf: Shelf, request: SearchRequest) -> tuple[Query, list[Place], int]:
+    shelf.follower.refresh()
+    return shelf.retriever._prepare(request)[0], shelf.retriever._find_places(request), 10
+
+
+def test_a_deleted_document_is_gone_from_the_next_search(shelf: Shelf) -> None:
+    """And a new one is found by it."""
+    shelf.delete(shelf.search("diesel generators").passages[0].document_id)
+    shelf.add("New diesel generators.")
+    assert shelf.found("diesel generators")[0] == "New diesel generators."
+    assert GENERATORS not in shelf.found("diesel generators")
+
+
+def test_a_chunk_without_a_vector_yet_is_found_by_its_words(shelf: Shelf) -> None:
+    """Its dense score is None, not zero."""
+    shelf.add("A zeppelin is moored behind the hall.", embedded=False)
+    passage = shelf.search("zeppelin moored").passages[0]
+    assert passage.text.startswith("A zeppelin")
+    assert passage.scores.dense is None
+
+
+def test_collections_are_searched_together(shelf: Shelf, tmp_path: Path) -> None:
+    """Passages of both are ranked in one list; a collection named twice counts once."""
+    other = Shelf(shelf.database, tmp_path, name="other", follower=shelf.follower, embedder=shelf.embedder)
+    other.add("Three more diesel generators stand in the cellar.")
+    request = SearchRequest("diesel generators", collections=("default", other.id, "default"), top_k=2)
+    result = shelf.retriever.search(request)
+    assert {passage.collection_id for passage in result.passages} == {shelf.id, other.id}
+    assert result.generation is None
+
+
+def test_an_unknown_collection_and_a_blank_query_are_refused(shelf: Shelf) -> None:
+    """Each with its own error."""
+    with pytest.raises(CollectionNotFound):
+        shelf.found("x", collections=("nowhere",))
+    with pytest.raises(InvalidRequest, match="query"):
+        shelf.found(" \n")
+
+
+def test_vectors_of_another_embedder_are_never_compared(shelf: Shelf) -> None:
+    """The error says how to go on; words alone can still be searched."""
+    retriever = Retriever(shelf.database, shelf.follower, FakeEmbedder(dimension=48, name="newer"))
+    with pytest.raises(EmbedderMismatch, match=r"rag reindex --collection default"):
+        retriever.search(SearchRequest("diesel"))
+    assert retriever.search(SearchRequest("diesel", mode="lexical")).passages[0].text == GENERATORS
+
+
+def test_near_duplicates_and_a_limit_per_document(shelf: Shelf) -> None:
+    """The same text in two documents is one passage; of one document at most so many come."""
+    shelf.add(GENERATORS, title="Copy")
+    shelf.add("Diesel one, drained.\n\nDiesel two, filled.\n\nDiesel three, sold.")
+    found = shelf.search("diesel", top_k=10, per_document=2).passages
+    assert [passage.text for passage in found].count(GENERATORS) == 1
+    assert sum(passage.text.startswith("Diesel ") for passage in found) == 2
+
+
+def test_top_k_may_exceed_the_candidates(shelf: Shelf) -> None:
+    """As many as were asked for come out, if there are so many."""
+    for number in range(30):
+        shelf.add(f"Diesel of barrel {number}.")
+    assert len(shelf.found("diesel barrel", top_k=30, candidates=5)) == 30
+    assert len(shelf.found("diesel barrel", top_k=4)) == 4
+
+
+def test_neighbours_are_joined_into_exact_spans(shelf: Shelf) -> None:
+    """Hits two paragraphs apart become one passage, which is a span of the document."""
+    paragraphs = [
+        f"Paragraph {word} \u2013 naïve \U0001d6fc."
+        for word in ("zero", "one", "two", "three", "four", "five", "six")
+    ]
+    text = "\n\n".join(paragraphs)
+    document_id = shelf.add(text)
+    plain = shelf.search("two four", top_k=2)
+    assert {passage.text for passage in plain.passages} == {paragraphs[2], paragraphs[4]}
+    (wide,) = shelf.search("two four", top_k=2, expand="neighbours").passages
+    assert wide.document_id == document_id
+    assert wide.text == text[wide.start : wide.end] == "\n\n".join(paragraphs[1:6])
+    assert wide.chunk_id == plain.passages[0].chunk_id
+    assert wide.scores == plain.passages[0].scores
+
+
+def test_neighbours_at_the_ends_of_a_document(shelf: Shelf) -> None:
+    """A single paragraph has none, the first one has one."""
+    assert shelf.found("diesel generators", top_k=1, expand="neighbours") == [GENERATORS]
+    text = "Alpha begins.\n\nBeta goes on.\n\nGamma ends."
+    shelf.add(text)
+    assert shelf.found("alpha begins", top_k=1, expand="neighbours") == ["Alpha begins.\n\nBeta goes on."]
