@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -68,7 +69,9 @@ def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.service = service
-    app.openapi = lambda: openapi.describe(app, _DESCRIPTION)  # type: ignore[method-assign] # FastAPI's own way
+    app.openapi = partial(  # type: ignore[method-assign] # FastAPI's own way
+        openapi.describe, app, _DESCRIPTION, keys_required=settings.require_keys
+    )
     add_error_handlers(app)
     add_routes(app)
     app.add_middleware(

@@ -174,8 +174,17 @@ async def _answer_http_exception(request: Request, error: Exception) -> JSONResp
         return problem_response(request.url.path, Problem(error.kind, error.detail), error.headers)
     status = HTTPStatus(error.status_code)
     kind = _OF_STATUS.get(status, ProblemKind(status, status.phrase.lower().replace(" ", "-"), status.phrase))
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return problem_response(request.url.path, Problem(kind, kind.title + "."), _allow(request))
     detail = kind.title if error.detail in ("", status.phrase) else str(error.detail)
     return problem_response(request.url.path, Problem(kind, detail), error.headers)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """Name all methods of the path; Starlette knows those of one route alone."""
+    path = getattr(request.scope.get("route"), "path", request.url.path)
+    methods = request.app.openapi()["paths"].get(path, {})
+    return {"Allow": ", ".join(sorted(method.upper() for method in methods)) or "GET"}
 
 
 def invalid_fields(found: Sequence[Mapping[str, Any]]) -> Problem:

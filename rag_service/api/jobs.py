@@ -16,7 +16,7 @@ from rag_service.api.bulk import take_in_files, take_in_records
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after, position_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, require
 from rag_service.api.errors import KINDS
-from rag_service.api.openapi import problems, upload_body
+from rag_service.api.openapi import events, problems, upload_body
 from rag_service.api.schemas.jobs import (
     IngestionForm,
     IngestionRecord,
@@ -109,10 +109,7 @@ def list_items(
     summary="Watch a job",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "Events `progress` and, at the end, `done`; the data is the job.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        },
+        200: events("Events `progress` and, at the end, `done`; the data is the job."),
         **problems(_NOT_FOUND, errors.INVALID),
     },
 )

@@ -36,7 +36,7 @@ def openai_errors(*kinds: ProblemKind) -> Responses:
     return _responses((*kinds, *_GUARDED), "application/json", "OpenAIError", _openai_example)
 
 
-def describe(app: FastAPI, description: str) -> Json:
+def describe(app: FastAPI, description: str, *, keys_required: bool) -> Json:
     """Return the application's OpenAPI document; made once."""
     if app.openapi_schema is None:
         document = get_openapi(
@@ -50,8 +50,28 @@ def describe(app: FastAPI, description: str) -> Json:
         schemas |= _schemas_of(ProblemDocument, "Problem") | _schemas_of(OpenAIError, "OpenAIError")
         schemas[FILTER_SCHEMA_NAME] = FILTER_SCHEMA
         schemas.setdefault("JsonValue", {})["description"] = "Any JSON value."
+        if not keys_required:
+            _make_keys_optional(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def events(description: str) -> Json:
+    """Return the response of an operation that sends events; each event's `data` is JSON."""
+    event: Json = {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string", "description": "What happened."},
+            "data": {"type": "string", "description": "JSON."},
+        },
+    }
+    return {"description": description, "content": {"text/event-stream": {"itemSchema": event}}}
+
+
+def _make_keys_optional(document: Json) -> None:
+    for operation in (each for methods in document["paths"].values() for each in methods.values()):
+        if "security" in operation:
+            operation["security"] = [*operation["security"], {}]
 
 
 def _responses(

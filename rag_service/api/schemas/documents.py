@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from rag_service.api.schemas.common import (
     CollectionName,
@@ -47,21 +48,29 @@ class NewVersion(RequestModel):
 
 
 class DocumentChanges(RequestModel):
-    """What can change without reading the document again; fields left out stay."""
+    """What can change without new content; fields left out stay."""
 
-    title: Title | None = Field(default=None, description="New title.")
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    title: Title | SkipJsonSchema[None] = Field(default=None, description="New title.")
     external_id: ExternalId | None = Field(
         default=None, description="New id of your own; null takes it away."
     )
-    metadata: Metadata | None = Field(default=None, description="New metadata, in place of all of the old.")
+    metadata: Metadata | SkipJsonSchema[None] = Field(
+        default=None, description="New metadata, in place of all of the old."
+    )
+
+    @field_validator("title", "metadata")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must not be null")
+        return value
 
     @model_validator(mode="after")
     def _some_change(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("name at least one field to change: title, external_id or metadata")
-        for name in ("title", "metadata"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(f"{name} must not be null")
         return self
 
 
