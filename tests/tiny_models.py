@@ -1,6 +1,11 @@
 """A tiny tokenizer and a tiny Llama with random weights, made in a moment: real parts, small."""
 
+import json
+from pathlib import Path
+
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from rag_service.answering.template import OwnTemplate
 from rag_service.answering.vocabulary import Vocabulary
@@ -42,3 +47,25 @@ def tiny_vocabulary() -> Vocabulary:
 def tiny_own_template(vocabulary: Vocabulary) -> OwnTemplate:
     """Return ChatML, the form of SmolLM2's own template."""
     return OwnTemplate(vocabulary, CHAT_TEMPLATE, names={}, end="<|im_end|>")
+
+
+def write_tiny_model(folder: Path, tokenizer: Tokenizer | None = None, **changes: object) -> Path:
+    """Write a Llama of two layers with random weights as a transformers folder; always the same one."""
+    tokenizer = tokenizer or tiny_tokenizer()
+    shape: dict[str, object] = {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": True,
+    }
+    config = LlamaConfig(**(shape | changes))
+    torch.manual_seed(7)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    own = {"chat_template": CHAT_TEMPLATE, "eos_token": "<|im_end|>", "bos_token": "<|im_start|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(own), encoding="utf-8")
+    return folder

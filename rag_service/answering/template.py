@@ -8,8 +8,10 @@ of a user or a document becomes a control token, and the ids of a prompt are a p
 the prompt with its answer, part by part, so what a cache holds stays valid as the turn grows.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -223,6 +225,34 @@ class OwnTemplate:
             yield Segment("frame", ids[:1], trained=True)
         if rest := ids[1:] if ends else ids:
             yield Segment("frame", rest)
+
+
+def load_template(folder: Path, adapter: Path | None = None) -> Template:
+    """Return the form of the model in `folder`: the answerer's if the vocabulary has all its tokens.
+
+    An adapter's tokenizer, if it has one, takes the place of the model's.
+
+    Raises:
+        ModelError: the model has no chat template.
+    """
+    place = adapter if adapter and (adapter / "tokenizer.json").is_file() else folder
+    vocabulary = Vocabulary.from_file(place / "tokenizer.json")
+    if all(token in vocabulary.control for token in CONTROL_TOKENS):
+        return AnswererTemplate(vocabulary)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    beside = folder / "chat_template.jinja"
+    source = beside.read_text(encoding="utf-8") if beside.is_file() else config.get("chat_template")
+    names = {name: _token_text(config[name]) for name in ("bos_token", "eos_token") if config.get(name)}
+    if not isinstance(source, str) or "eos_token" not in names:
+        raise ModelError(
+            f"{folder.name} has no chat template or no eos_token; use an instruction-tuned model."
+        )
+    return OwnTemplate(vocabulary, source, names=names, end=names["eos_token"])
+
+
+def _token_text(value: object) -> str:
+    return str(value["content"]) if isinstance(value, dict) else str(value)
 
 
 def passages_text(passages: Sequence[SourcePassage], first_number: int = 1) -> str:

@@ -1,0 +1,114 @@
+"""ChatModel: the seam between a model in this process and one behind a server."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from corpus.errors import CorpusError
+from rag_service.answering.conversation import Message, Part
+from rag_service.answering.markers import Call, Delta
+
+# How a model came to know the markers: its training, this request's system message, or not at all.
+Skill = Literal["trained", "instructed", "none"]
+EndReason = Literal["end", "length", "stop", "loop", "cancelled"]
+Cancelled = Callable[[], bool]
+
+
+class GenerationCancelled(CorpusError):
+    """Whoever asked is gone; nobody waits for this error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to write: at temperature 0 always the likeliest token; `seed` makes other draws repeatable."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """The exact weights: sha256 in hex; empty where a server keeps them."""
+
+    base_sha256: str
+    adapter_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens read and written in a turn, and the milliseconds that took.
+
+    `cached_tokens` of the `prompt_tokens` were known from before.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why the model stopped; `loop`: it said the same again and again."""
+
+    reason: EndReason
+
+
+class Turn(Protocol):
+    """An assistant's turn under way: the live context, which only ever grows."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the turn took so far."""
+
+    @property
+    def transcript(self) -> str:
+        """The whole context as text, for traces."""
+
+    def append(self, *parts: Part) -> None:
+        """Put parts into the turn, as if the model had written them."""
+
+    def generate(self, sampling: Sampling) -> Iterator[Delta | Call | End]:
+        """Let the model go on; ends with an `End`, or with a closed `Call` whose result is to be appended.
+
+        Raises:
+            PromptTooLong: the context is longer than the model takes.
+            NotReady: the model's server is away.
+        """
+
+
+class ChatModel(Protocol):
+    """A model that takes turns in conversations. May be called by several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """Short name, as in answers."""
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens of prompt and answer together."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The exact weights."""
+
+    @property
+    def skill(self) -> Skill:
+        """Whether it can call tools and mark refusals."""
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text takes; an estimate from above if a server has the tokenizer."""
+
+    def begin(
+        self, messages: Sequence[Message], *, cancelled: Cancelled = lambda: False
+    ) -> AbstractContextManager[Turn]:
+        """Open the assistant's turn after `messages`; waits for its turn at the model, in order of arrival.
+
+        Raises:
+            GenerationCancelled: `cancelled` became true while waiting.
+            PromptTooLong: the messages are longer than the context.
+        """
