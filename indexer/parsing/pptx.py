@@ -35,14 +35,15 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
 
 
 def _write_slide(writer: TextWriter, slide: Slide) -> None:
-    title = slide.shapes.title
-    if title is not None and title.has_text_frame:
-        writer.heading(1, title.text_frame.text)
+    start = writer.next_start
     for shape in slide.shapes:
-        if title is None or shape.shape_id != title.shape_id:
-            _write_shape(writer, shape)
+        _write_shape(writer, shape)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         writer.paragraph(slide.notes_slide.notes_text_frame.text)
+    title = slide.shapes.title
+    if title is not None and writer.length > start:
+        # The title names the whole slide, wherever on it it stands.
+        writer.mark_heading(1, title.text_frame.text, start)
 
 
 def _write_shape(writer: TextWriter, shape: Shape) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from corpus.chunks import Heading, PageSpan, ParsedDocument
 from indexer.parsing.cleaning import clean
 
+_BETWEEN_BLOCKS = "\n\n"
 _LONGEST_TITLE = 300  # characters; a longer heading is a paragraph in a heading's style
 _LONG_RECORD = 300  # characters; a longer record gets a line a field
 _DEEPEST_LEVEL = 9
@@ -34,14 +35,15 @@ class TextWriter:
 
     def heading(self, level: int, title: str) -> None:
         """Append a heading; `level` 1 is the outermost."""
-        title = " ".join(clean(title).split())
-        start = self._append(title)
-        if title and len(title) <= _LONGEST_TITLE:
-            self._headings.append(Heading(start, max(1, min(level, _DEEPEST_LEVEL)), title))
+        start = self._append(" ".join(title.split()))
+        if len(title) <= _LONGEST_TITLE:
+            self.mark_heading(level, title, start)
 
-    def mark_heading(self, level: int, title: str, offset: int) -> None:
-        """Say that the text `offset` characters from the start, written before, is a heading."""
-        self._headings.append(Heading(offset, max(1, min(level, _DEEPEST_LEVEL)), title[:_LONGEST_TITLE]))
+    def mark_heading(self, level: int, title: str, start: int) -> None:
+        """Say that a section of that title begins at character `start`, written already."""
+        line = " ".join(clean(title).split())[:_LONGEST_TITLE]
+        if line:
+            self._headings.append(Heading(start, max(1, min(level, _DEEPEST_LEVEL)), line))
 
     def lines(self, lines: Iterable[str]) -> None:
         """Append lines as one block."""
@@ -59,6 +61,11 @@ class TextWriter:
     def length(self) -> int:
         """Return how many characters there are."""
         return self._length
+
+    @property
+    def next_start(self) -> int:
+        """Return where the next block will begin."""
+        return self._length + len(_BETWEEN_BLOCKS) if self._parts else 0
 
     def absorb(self, document: ParsedDocument, *, below: int) -> None:
         """Append another document; its headings go `below` levels deeper, its pages are dropped."""
@@ -90,7 +97,7 @@ class TextWriter:
         if not text:
             return self._length
         if self._parts:
-            self._push("\n\n")
+            self._push(_BETWEEN_BLOCKS)
         start = self._length
         self._push(text)
         return start
