@@ -219,5 +219,5 @@ def _prepare(text: str) -> str:
 
 def _codes_in(prepared: str) -> str:
     """Return the joined words that have a digit, with spaces between them."""
-    near = (piece for piece in prepared.split() if _DIGIT.search(piece))
+    near = (piece for piece in prepared.split() if not piece.isalpha() and _DIGIT.search(piece))
     return " ".join(code for piece in near for code in _JOINED.findall(piece) if _DIGIT.search(code))
