@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from corpus.chunks import embedded_text
 from corpus.collections import active_generation
 from corpus.database import Database
-from corpus.errors import IndexDamaged
+from corpus.errors import CorpusError, IndexDamaged
 from corpus.lexical_index import LexicalIndex
 from corpus.models import (
     ActiveGeneration,
@@ -100,12 +100,21 @@ class Follower:
         return self._followed.get(collection_id) or self._load(collection_id)
 
     def load_all(self) -> int:
-        """Build the indexes of every collection, so that no search has to wait; return how many."""
+        """Build the indexes of every collection, so that no search has to wait; return how many.
+
+        One that can not be built is logged; its searches will say why, those of the others work.
+        """
         with self._database.read() as session:
             served = session.scalars(select(ActiveGeneration.collection_id)).all()
-        for collection_id in served:
+        return sum(self._can_load(collection_id) for collection_id in served)
+
+    def _can_load(self, collection_id: str) -> bool:
+        try:
             self.indexes(collection_id)
-        return len(served)
+        except CorpusError as error:
+            logger.warning("collection %s is not loaded: %s", collection_id, error)
+            return False
+        return True
 
     def _load(self, collection_id: str) -> CollectionIndexes:
         """Build the indexes from one snapshot; other collections are searched and followed meanwhile."""

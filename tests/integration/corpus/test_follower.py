@@ -15,9 +15,9 @@ from sqlalchemy import delete, event, update
 
 from corpus.collections import delete_collection
 from corpus.database import Database
-from corpus.errors import CollectionNotFound, NotReady
+from corpus.errors import CollectionNotFound, IndexDamaged, NotReady
 from corpus.follower import Follower
-from corpus.models import ActiveGeneration, Generation
+from corpus.models import ActiveGeneration, Embedding, Generation
 from corpus.vector_index.generation_files import MANIFEST, VECTORS
 from tests.factories import migrated_database
 from tests.integration.corpus.library import EMBEDDER, Library
@@ -183,6 +183,22 @@ def test_only_what_is_asked_for_is_loaded(library: Library, follower: Follower) 
     assert set(follower._followed) == {library.id, other.id}
     assert len(follower.indexes(other.id).lexical) == 1
     assert len(follower.indexes(library.id).lexical) == 0
+
+
+def test_one_broken_collection_does_not_hold_up_the_others(
+    library: Library, follower: Follower, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A collection with a stored vector of the wrong length is logged and refused, others are loaded."""
+    other = Library(library.database, library.generations_dir)
+    other.add("ice")
+    library.add("ice")
+    with library.database.write() as session:
+        session.execute(update(Embedding).where(Embedding.collection_id == library.id).values(vector=b"\0\0"))
+    assert follower.load_all() == 1
+    assert library.id in caplog.text
+    with pytest.raises(IndexDamaged, match="rag check --repair"):
+        follower.indexes(library.id)
+    check(follower, other)
 
 
 def test_a_deleted_collection_is_dropped(library: Library, follower: Follower) -> None:
