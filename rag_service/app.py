@@ -168,7 +168,7 @@ def _make_default_collection(database: Database, embedder: Embedder) -> str:
 
 def _make_retriever(database: Database, follower: Follower, embedder: Embedder) -> Retriever:
     retriever = Retriever(database, follower, embedder)
-    follower.refresh()  # now, not in the first search
+    follower.load_all()  # now, not in the first search
     return retriever
 
 
