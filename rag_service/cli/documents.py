@@ -79,7 +79,7 @@ def show(
         view = find_document(session, _resolve(session, document, collection))
         content = read_text(session, view.id) if text else ""
     if text:
-        typer.echo(content)
+        typer.echo(content, nl=terminal.is_terminal())  # a pipe gets the text exactly
     elif as_json:
         terminal.print_json(_json(view))
     else:

@@ -147,8 +147,8 @@ def summary(job: "JobProgress") -> str:
 
 
 def exit_code(job: "JobProgress") -> int:
-    """Return 0 for a job that ended with all it could do; failed documents are a failure."""
-    return 0 if job.status == "completed" and not job.counts.failed else terminal.FAILED
+    """Return 0 if nothing went wrong so far; a document that failed is something that went wrong."""
+    return terminal.FAILED if job.status in {"failed", "cancelled"} or job.counts.failed else 0
 
 
 def _other_counts(job: "JobProgress") -> tuple[tuple[int, str], ...]:

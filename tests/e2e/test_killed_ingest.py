@@ -33,7 +33,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         process.communicate()
         check_database(place)
     last = place.rag("ingest", "documents")
-    assert last.returncode == 0, last.stderr
+    assert last.code == 0, last.err
     check_everything_is_there(place, texts)
 
 

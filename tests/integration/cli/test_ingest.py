@@ -22,8 +22,8 @@ def place(tmp_path: Path) -> Workplace:
 def test_a_folder_is_taken_in_and_found(place: Workplace) -> None:
     """After `rag ingest` each file is a document under its relative path, and searches find it."""
     ended = place.rag("ingest", "documents")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "3 read, 0 known already, 0 failed" in ended.stdout
+    assert (ended.code, ended.err) == (0, "")
+    assert "3 read, 0 known already, 0 failed" in ended.out
     found = place.listed()
     assert set(found) == {"guide.md", "inner/rules.txt", "inner/kitchen.html"}
     assert {each["status"] for each in found.values()} == {"ready"}
@@ -38,7 +38,7 @@ def test_again_it_skips_replaces_and_adds(place: Workplace) -> None:
     place.write("inner/rules.txt", "Nobody walks alone on the glacier at all.\n")
     place.write("new.md", "# New\n\nThe radio room is on the first floor.\n")
     ended = place.rag("ingest", "documents")
-    assert "2 read, 2 known already, 0 failed" in ended.stdout
+    assert "2 read, 2 known already, 0 failed" in ended.out
     after = place.listed()
     assert after["inner/rules.txt"]["id"] == before["inner/rules.txt"]["id"]
     assert {name: each["version"] for name, each in after.items()} == {
@@ -54,10 +54,10 @@ def test_a_bad_file_fails_with_its_reason_and_the_rest_goes_on(place: Workplace)
     place.write("empty.txt", "")
     place.write("broken.pdf", b"%PDF-1.7\nnot a PDF at all")
     ended = place.rag("ingest", "documents")
-    assert ended.returncode == 1
-    assert "3 read, 0 known already, 2 failed" in ended.stdout
-    assert "empty.txt: " in ended.stderr
-    assert "broken.pdf: " in ended.stderr
+    assert ended.code == 1
+    assert "3 read, 0 known already, 2 failed" in ended.out
+    assert "empty.txt: " in ended.err
+    assert "broken.pdf: " in ended.err
 
 
 def test_progress_is_json_lines_for_programs(place: Workplace) -> None:
@@ -70,43 +70,41 @@ def test_progress_is_json_lines_for_programs(place: Workplace) -> None:
 def test_work_can_be_left_to_others(place: Workplace) -> None:
     """With --no-follow documents wait; the next `rag ingest` of the same folder reads them."""
     ended = place.rag("ingest", "documents", "--no-follow")
-    assert ended.returncode == 0
-    assert "3 waiting" in ended.stdout
+    assert ended.code == 0
+    assert "3 waiting" in ended.out
     assert {each["status"] for each in place.listed().values()} == {"pending"}
     again = place.rag("ingest", "documents")
-    assert again.returncode == 0
+    assert again.code == 0
     assert {each["status"] for each in place.listed().values()} == {"ready"}
 
 
 def test_documents_are_shown_replaced_and_deleted(place: Workplace) -> None:
     """A document is named by its id or its path; its text comes back; deleting needs --yes here."""
     place.rag("ingest", "documents")
-    assert "Ilse Brandt bakes bread" in place.rag("documents", "show", "inner/kitchen.html", "--text").stdout
+    assert "Ilse Brandt bakes bread" in place.rag("documents", "show", "inner/kitchen.html", "--text").out
     new = place.write("../new.txt", "Everybody walks in pairs.\n")
-    assert place.rag("documents", "replace", "inner/rules.txt", str(new)).returncode == 0
-    assert (
-        place.rag("documents", "show", "inner/rules.txt", "--text").stdout == "Everybody walks in pairs.\n\n"
-    )
+    assert place.rag("documents", "replace", "inner/rules.txt", str(new)).code == 0
+    assert place.rag("documents", "show", "inner/rules.txt", "--text").out == "Everybody walks in pairs.\n"
     refused = place.rag("documents", "delete", "guide.md")
-    assert refused.returncode == 1
-    assert "--yes" in refused.stderr
-    assert place.rag("documents", "delete", "guide.md", "--yes").returncode == 0
+    assert refused.code == 1
+    assert "--yes" in refused.err
+    assert place.rag("documents", "delete", "guide.md", "--yes").code == 0
     assert "guide.md" not in place.listed()
-    assert place.rag("documents", "show", "guide.md").returncode == 1
+    assert place.rag("documents", "show", "guide.md").code == 1
 
 
 def test_collections_do_not_mix(place: Workplace) -> None:
     """What goes into one collection is not found in another, and goes with it when it is deleted."""
-    assert place.rag("collections", "create", "rules", "--max-tokens", "48").returncode == 0
-    assert place.rag("ingest", "documents/inner", "--collection", "rules").returncode == 0
-    assert place.rag("ingest", "documents/guide.md").returncode == 0
+    assert place.rag("collections", "create", "rules", "--max-tokens", "48").code == 0
+    assert place.rag("ingest", "documents/inner", "--collection", "rules").code == 0
+    assert place.rag("ingest", "documents/guide.md").code == 0
     found = place.lines("search", "bread", "--collection", "rules")[0]["data"]
     assert {each["external_id"] for each in found} == {"rules.txt", "kitchen.html"}  # type: ignore[index, union-attr]
-    assert place.rag("collections", "delete", "rules", "--yes").returncode == 0
+    assert place.rag("collections", "delete", "rules", "--yes").code == 0
     assert set(place.listed()) == {"guide.md"}
     unknown = place.rag("ingest", "documents", "--collection", "ruels")
-    assert unknown.returncode == 1
-    assert "collections" in unknown.stderr
+    assert unknown.code == 1
+    assert "collections" in unknown.err
 
 
 def test_ctrl_c_says_how_to_go_on(place: Workplace) -> None:
@@ -121,7 +119,7 @@ def test_ctrl_c_says_how_to_go_on(place: Workplace) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "same command" in err
-    assert place.rag("ingest", "documents").returncode == 0
+    assert place.rag("ingest", "documents").code == 0
     found = place.listed()
     assert len(found) == 203
     assert {(each["status"], each["version"]) for each in found.values()} == {("ready", 1)}
