@@ -1,0 +1,139 @@
+"""The model in training: the base in transformers, new tokens, LoRA on the layers that learn.
+
+`first_layer` splits the model in two. Layers below it are frozen and give the same activations for a
+row on every epoch, so on a CPU they are computed once and kept (`posttrain.activations`); training
+then costs only the layers above. With 0 all layers learn, and so do the rows of the new tokens.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlamaForCausalLM
+
+from posttrain.examples import IGNORED, Batch
+from rag_service.answering.markers import NEW_TOKENS, ROLE_END, Marker
+from rag_service.answering.template import AnswererTemplate, answerer_vocabulary
+from rag_service.answering.vocabulary import Vocabulary
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+# A new token starts as the mean of the words that say what it does, so that it is no stranger.
+DESCRIPTIONS = {
+    ROLE_END: " says:",
+    Marker.SEARCH_START: " search for",
+    Marker.SEARCH_END: " end of search",
+    Marker.RESULT_START: " result:",
+    Marker.RESULT_END: " end of result",
+    Marker.CALC_START: " calculate",
+    Marker.CALC_END: " equals",
+    Marker.THINK_START: " think step by step:",
+    Marker.THINK_END: " therefore",
+    Marker.REFUSAL: " I do not know.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """The low-rank part: `rank`, `alpha` (its scale is alpha / rank), and the first layer that learns."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    first_layer: int = 0
+
+
+class Trainee:
+    """A causal model with an adapter, and the loss of a batch."""
+
+    def __init__(self, model: PeftModel, template: AnswererTemplate, first_layer: int) -> None:
+        self.model = model
+        self.template = template
+        self.first_layer = first_layer
+        self._causal = cast("LlamaForCausalLM", model.get_base_model())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._causal.device
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that learn, by name."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    def lower(self, batch: Batch) -> Tensor:
+        """Return the hidden states that enter `first_layer`, shape (1, length, hidden); no gradient."""
+        with torch.no_grad():
+            hidden = self._causal.model.embed_tokens(batch.ids)
+            return self._through(hidden, batch, 0, self.first_layer)
+
+    def loss(self, batch: Batch, lower: Tensor | None = None) -> tuple[Tensor, int]:
+        """Return the summed cross entropy of the trained labels, and how many there are.
+
+        `lower` is what `lower()` gave for this batch, if that was kept.
+        """
+        if lower is None:
+            lower = self.lower(batch) if self.first_layer else self._causal.model.embed_tokens(batch.ids)
+        layers = self._causal.config.num_hidden_layers
+        hidden = self._through(lower, batch, self.first_layer, layers)
+        learned = batch.labels[0] != IGNORED
+        # The vocabulary is a third of the model's work: logits only where there is a label.
+        logits = self._causal.lm_head(self._causal.model.norm(hidden[0, learned]))
+        labels = batch.labels[0, learned]
+        return functional.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter in PEFT's form, the tokenizer beside it."""
+        self.model.save_pretrained(str(folder), save_embedding_layers=False)
+        self.template.vocabulary.save(folder / "tokenizer.json")
+
+    def _through(self, hidden: Tensor, batch: Batch, first: int, end: int) -> Tensor:
+        inner = self._causal.model
+        rotation = inner.rotary_emb(hidden, position_ids=batch.positions)
+        for layer in inner.layers[first:end]:
+            hidden = layer(
+                hidden,
+                attention_mask=batch.mask,
+                position_ids=batch.positions,
+                position_embeddings=rotation,
+            )
+        return hidden
+
+
+def load_trainee(base: Path, lora: Lora, *, seed: int = 0) -> Trainee:
+    """Load a base model's folder, give it the answerer's tokens and an adapter that changes nothing yet."""
+    torch.manual_seed(seed)  # LoRA's down-projections start random
+    template = AnswererTemplate(answerer_vocabulary(Vocabulary.from_file(base / "tokenizer.json")))
+    causal = LlamaForCausalLM.from_pretrained(
+        base, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+    )
+    causal.resize_token_embeddings(template.vocabulary.size, mean_resizing=False)
+    _describe_new_tokens(causal, template.vocabulary)
+    new_ids = [template.vocabulary.control[token] for token in NEW_TOKENS]
+    model = get_peft_model(
+        causal,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=list(PROJECTIONS),
+            layers_to_transform=list(range(lora.first_layer, causal.config.num_hidden_layers)),
+            trainable_token_indices={"embed_tokens": new_ids},
+        ),
+    )
+    if lora.first_layer:  # kept activations hold the tokens as they were
+        for name, weight in model.named_parameters():
+            if "trainable_tokens" in name:
+                weight.requires_grad = False
+    return Trainee(model, template, lora.first_layer)
+
+
+def _describe_new_tokens(causal: LlamaForCausalLM, vocabulary: Vocabulary) -> None:
+    weights = causal.model.embed_tokens.weight
+    with torch.no_grad():
+        for token in NEW_TOKENS:
+            weights[vocabulary.control[token]] = weights[vocabulary.encode(DESCRIPTIONS[token])].mean(dim=0)

@@ -1,0 +1,182 @@
+"""Training on a tiny real Llama: what is learned from, what is not, and what a kill costs."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from corpus.errors import ModelError
+from posttrain.activations import keep_activations
+from posttrain.data.reading import SQUAD, grounded_record
+from posttrain.examples import IGNORED, Example, Row, batch_of, example_of, pack
+from posttrain.sft import Course, Plan, Point, learning_rate, train
+from posttrain.trainee import Lora, Trainee, load_trainee
+from rag_service.answering.conversation import SourcePassage, user
+from rag_service.answering.local_model import load_chat_model
+from tests.tiny_models import write_tiny_model
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
+]
+LORA = Lora(rank=4, alpha=8)
+PLAN = Plan(epochs=2, learning_rate=5e-3, rows_per_step=2, max_length=160, dev_every=1000)
+CPU_LORA = replace(LORA, first_layer=1)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a base model's folder."""
+    return write_tiny_model(tmp_path_factory.mktemp("base"))
+
+
+def examples(trainee: Trainee, count: int = 12) -> list[Example]:
+    """Return short conversations, every third a refusal."""
+    made = []
+    for n in range(count):
+        passage = SourcePassage("d1", f"Pump {n} burns {n + 3} litres.")
+        answers = () if n % 3 == 2 else (f"{n + 3} litres",)
+        record = grounded_record(
+            str(n), f"What does pump {n} burn?", passage, answers, split="train", source=SQUAD
+        )
+        made.append(example_of(record, trainee.template))
+    return made
+
+
+def losses(curve: list[Point]) -> list[float]:
+    """Return the losses of a curve."""
+    return [point.loss for point in curve]
+
+
+def test_packed_examples_do_not_see_each_other(base: Path) -> None:
+    """The loss of a packed row is the sum of the losses of its examples alone."""
+    trainee = load_trainee(base, LORA)
+    row = Row(tuple(examples(trainee, 4)))
+    together, count = trainee.loss(batch_of(row))
+    alone = [trainee.loss(batch_of(Row((example,)))) for example in row.examples]
+    assert count == sum(number for _, number in alone)
+    assert together.item() == pytest.approx(sum(loss.item() for loss, _ in alone), rel=1e-5)
+
+
+def test_only_trained_labels_move_the_gradient(base: Path) -> None:
+    """Another id at a masked label changes nothing; at an assistant's label it changes the gradient."""
+    trainee = load_trainee(base, LORA)
+    batch = batch_of(Row((examples(trainee, 1)[0],)))
+
+    def gradient(labels: torch.Tensor) -> torch.Tensor:
+        trainee.model.zero_grad()
+        loss, _ = trainee.loss(replace(batch, labels=labels))
+        loss.backward()  # type: ignore[no-untyped-call]
+        grads = (weight.grad for weight in trainee.trainable().values())
+        return torch.cat([grad.flatten() for grad in grads if grad is not None])
+
+    before = gradient(batch.labels)
+    masked = (batch.labels[0] == IGNORED).nonzero()[0]
+    learned = (batch.labels[0] != IGNORED).nonzero()[0]
+    next_ids = batch.ids.roll(-1)
+    assert batch.labels[0, learned] == next_ids[0, learned]
+    perturbed = batch.labels.clone()
+    perturbed[0, learned] += 1
+    assert not torch.equal(before, gradient(perturbed))
+    # A masked label has no value to perturb; perturbing what it would be changes no gradient.
+    untouched = torch.where(batch.labels == IGNORED, IGNORED, next_ids)
+    next_ids[0, masked] += 1
+    assert torch.equal(before, gradient(torch.where(batch.labels == IGNORED, IGNORED, next_ids)))
+    assert torch.equal(untouched, batch.labels)
+
+
+def test_training_and_serving_render_the_same_ids(base: Path) -> None:
+    """The ids of an example begin with the ids that the service would prompt with."""
+    trainee = load_trainee(base, LORA)
+    example = examples(trainee, 1)[0]
+    prompt = trainee.template.render([user("What does pump 0 burn?")], add_generation_prompt=True)
+    assert list(example.ids[: len(prompt.ids)]) == prompt.ids
+
+
+@pytest.mark.parametrize("lora", [LORA, CPU_LORA], ids=["all layers", "kept activations"])
+def test_loss_falls_and_the_adapter_is_served_as_it_was_trained(
+    base: Path, tmp_path: Path, lora: Lora
+) -> None:
+    """After training the loss is lower, and the service, with the saved adapter merged, gives its logits."""
+    trainee = load_trainee(base, lora)
+    data = examples(trainee)
+    kept = (
+        keep_activations(trainee, data, tmp_path / "kept", fingerprint="tiny") if lora.first_layer else None
+    )
+    progress = train(trainee, Course(data, activations=kept), replace(PLAN, epochs=8), tmp_path / "adapter")
+    assert losses(progress.curve)[-1] < losses(progress.curve)[0] - 0.1
+
+    served = load_chat_model(
+        str(base), models_dir=tmp_path, adapter=str(tmp_path / "adapter"), precision="float32"
+    )
+    ids = list(data[0].ids)
+    with torch.no_grad():
+        trained = trainee.model(input_ids=torch.tensor([ids])).logits[0, -1]
+    assert torch.allclose(served._network.forward(ids), trained, atol=1e-4)
+
+
+def test_kept_activations_give_the_loss_of_computed_ones(base: Path, tmp_path: Path) -> None:
+    """float16 costs less than a thousandth of the loss; a second run takes the file of the first."""
+    trainee = load_trainee(base, CPU_LORA)
+    data = examples(trainee)
+    kept = keep_activations(trainee, data, tmp_path, fingerprint="tiny")
+    row = pack(data, max_length=160, seed=0)[0]
+    computed, _ = trainee.loss(batch_of(row))
+    cheaper, _ = trainee.loss(batch_of(row), kept.of(row))
+    assert cheaper.item() == pytest.approx(computed.item(), rel=1e-3)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    keep_activations(trainee, data, tmp_path, fingerprint="tiny")
+    assert before == {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_a_run_stopped_at_random_steps_has_the_curve_of_an_unbroken_one(base: Path, tmp_path: Path) -> None:
+    """Data order, optimiser and random state come back: the losses agree to 1e-5 at every step."""
+    trainee = load_trainee(base, replace(LORA, dropout=0.1))
+    data = examples(trainee, 24)
+    unbroken = losses(train(trainee, Course(data), PLAN, tmp_path / "unbroken").curve)
+
+    choice = random.Random(3)  # noqa: S311 - which steps
+    progress = None
+    for _ in range(20):
+        again = load_trainee(base, replace(LORA, dropout=0.1))
+        steps_left = choice.randint(1, 3)
+        stops = iter([False] * steps_left + [True])
+        progress = train(again, Course(data), PLAN, tmp_path / "broken", stop=lambda stops=stops: next(stops))
+        if progress.step == len(unbroken):
+            break
+    assert progress is not None
+    assert losses(progress.curve) == pytest.approx(unbroken, abs=1e-5)
+
+
+def test_a_checkpoint_of_another_plan_is_refused(base: Path, tmp_path: Path) -> None:
+    """Going on with other numbers would be neither run; the error says what to do."""
+    trainee = load_trainee(base, LORA)
+    data = examples(trainee)
+    train(trainee, Course(data), replace(PLAN, epochs=1), tmp_path)
+    with pytest.raises(ModelError, match="another folder"):
+        train(trainee, Course(data), PLAN, tmp_path)
+
+
+def test_training_stops_when_development_loss_stalls(base: Path, tmp_path: Path) -> None:
+    """With a learning rate of zero nothing gets better, and patience ends the run early."""
+    trainee = load_trainee(base, LORA)
+    data = examples(trainee)
+    plan = replace(PLAN, epochs=10, learning_rate=0.0, dev_every=1, patience=2)
+    progress = train(trainee, Course(data, dev=data[:3]), plan, tmp_path)
+    assert progress.step == 3
+
+
+def test_nothing_to_train_on_is_an_error(base: Path, tmp_path: Path) -> None:
+    """An empty mix must not end as an adapter that learned nothing."""
+    with pytest.raises(ModelError, match="nothing to train on"):
+        train(load_trainee(base, LORA), Course([]), PLAN, tmp_path)
+
+
+def test_learning_rate_warms_up_and_falls_to_its_floor() -> None:
+    """It starts above zero, reaches the plan's rate after the warm-up and ends near the floor."""
+    plan = Plan(learning_rate=1.0, warmup=0.1, floor=0.1)
+    rates = [learning_rate(step, 100, plan) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.1, abs=1e-3)
