@@ -68,7 +68,7 @@ def create_collection(
         CollectionExists: the name is taken.
     """
     collection = Collection(id=new_id("col"), name=checked_name(name), description=description)
-    generation = _empty_generation(collection.id, embedder, _checked_chunking(embedder, max_tokens, overlap))
+    generation = _empty_generation(collection.id, embedder, checked_chunking(embedder, max_tokens, overlap))
     try:
         with session.begin_nested():
             session.add(collection)
@@ -189,19 +189,12 @@ def checked_name(name: str) -> str:
     return normal
 
 
-def _name_problem(name: str) -> str | None:
-    if not 1 <= len(name) <= _LONGEST_NAME:
-        return f"must have 1 to {_LONGEST_NAME} characters"
-    if name.startswith((_ID_PREFIX, ".")):
-        return f"must not begin with {_ID_PREFIX!r} or a full stop"
-    if name != name.strip():
-        return "must not begin or end with white space"
-    if not name.isprintable() or _FORBIDDEN & set(name):
-        return f"must not have control characters or any of {' '.join(sorted(_FORBIDDEN))}"
-    return None
+def checked_chunking(embedder: Embedder, max_tokens: int | None, overlap: int | None) -> Chunking:
+    """Return a chunking for this embedder, with what is None filled in as `create_collection` says.
 
-
-def _checked_chunking(embedder: Embedder, max_tokens: int | None, overlap: int | None) -> Chunking:
+    Raises:
+        InvalidRequest: the sizes do not fit the embedder or each other.
+    """
     tokens = embedder.max_tokens if max_tokens is None else max_tokens
     shared = min(DEFAULT_OVERLAP, tokens // 8) if overlap is None else overlap
     least = min(LEAST_TOKENS, embedder.max_tokens)
@@ -212,6 +205,18 @@ def _checked_chunking(embedder: Embedder, max_tokens: int | None, overlap: int |
     if not 0 <= shared <= tokens // 2:
         raise InvalidRequest(f"overlap: must be 0 to half of max_tokens ({tokens // 2}), not {shared}.")
     return Chunking(tokenizer=embedder.name, max_tokens=tokens, overlap=shared)
+
+
+def _name_problem(name: str) -> str | None:
+    if not 1 <= len(name) <= _LONGEST_NAME:
+        return f"must have 1 to {_LONGEST_NAME} characters"
+    if name.startswith((_ID_PREFIX, ".")):
+        return f"must not begin with {_ID_PREFIX!r} or a full stop"
+    if name != name.strip():
+        return "must not begin or end with white space"
+    if not name.isprintable() or _FORBIDDEN & set(name):
+        return f"must not have control characters or any of {' '.join(sorted(_FORBIDDEN))}"
+    return None
 
 
 def _empty_generation(collection_id: str, embedder: Embedder, chunking: Chunking) -> Generation:

@@ -4,12 +4,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 
 from corpus.database import Database
 from indexer import durable
+from indexer.building import sweep_generation_folders
 from indexer.durable import Queue
 from indexer.jobs import revive_job, seal_abandoned_jobs, unfinished_jobs, waiting_jobs, workflow_id
+from indexer.rebuilds import compact_where_due
+from indexer.reindexing import discard_abandoned
 from indexer.slots import Slots
 
 _log = logging.getLogger(__name__)
@@ -88,6 +92,18 @@ def take_over_from_the_dead(slots: Slots, own_name: str) -> None:
             _log.info("took over %d workflows of %s, which has ended", taken, name)
         finally:
             slot.release()
+
+
+def start_due_compactions(database: Database) -> None:
+    """Queue the compaction of indexes whose tail or tombstones slow down the start of a process."""
+    with database.write() as session:
+        compact_where_due(session)
+
+
+def tidy_generations(database: Database, generations_dir: Path) -> None:
+    """Discard what nobody will use: generations that were given up, and folders without a row."""
+    discard_abandoned(database, generations_dir)
+    sweep_generation_folders(database, generations_dir)
 
 
 def forget_finished_workflows() -> None:

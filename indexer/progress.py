@@ -114,7 +114,7 @@ def list_items(
 
 
 def _progress(session: Session, job: Job) -> JobProgress:
-    counts = _counts(session, job.id)
+    counts = _counts(session, job)
     rate = _rate(session, job, counts)
     left = counts.total - counts.finished
     return JobProgress(
@@ -133,9 +133,13 @@ def _progress(session: Session, job: Job) -> JobProgress:
     )
 
 
-def _counts(session: Session, job_id: str) -> JobCounts:
+def _counts(session: Session, job: Job) -> JobCounts:
+    """Return the counts of the items; a reindex counts documents to cut and chunks to embed instead."""
+    if job.kind in {"reindex", "compaction"}:
+        total, done = int(job.options.get("total", 0)), int(job.options.get("done", 0))
+        return JobCounts(total=total, done=done, failed=0, skipped=0, in_progress=0, cancelled=0)
     rows = session.execute(
-        select(JobItem.state, func.count()).where(JobItem.job_id == job_id).group_by(JobItem.state)
+        select(JobItem.state, func.count()).where(JobItem.job_id == job.id).group_by(JobItem.state)
     )
     states = dict(rows.all())
     return JobCounts(
@@ -154,6 +158,8 @@ def _rate(session: Session, job: Job, counts: JobCounts) -> float | None:
         return None
     if job.finished_at is not None:
         return counts.finished / max((job.finished_at - job.started_at).total_seconds(), 0.001)
+    if job.kind in {"reindex", "compaction"}:
+        return counts.finished / max((now() - job.started_at).total_seconds(), 0.001)
     moment = now()
     since = max(job.started_at, moment - _RATE_WINDOW)
     recent = session.execute(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,17 @@ class IndexedDocument:
     vectors: Mapping[tuple[str, str], Vectors]
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkSet:
+    """A document's chunks of one chunking, and their vectors, one row a chunk, by embedder's id."""
+
+    document_id: str
+    collection_id: str
+    chunking: str
+    spans: Sequence[ChunkSpan]
+    vectors: Mapping[str, Vectors]
+
+
 def save_documents(session: Session, documents: Sequence[IndexedDocument]) -> list[str]:
     """Make some documents searchable in place of their former versions.
 
@@ -59,7 +71,7 @@ def save_documents(session: Session, documents: Sequence[IndexedDocument]) -> li
         return []
     number = next_change_number(session)
     bury_chunks(session, document_ids=[_document_id(each) for each in saved], change_number=number)
-    _insert_chunks(session, saved, number)
+    insert_chunks(session, [chunks for each in saved for chunks in _chunk_sets(each)], number)
     return [sha256 for each in saved for sha256 in _publish(session, each.cut)]
 
 
@@ -87,30 +99,39 @@ def _still_wanted(session: Session, work: Work) -> bool:
     return False
 
 
-def _insert_chunks(session: Session, documents: Sequence[IndexedDocument], number: int) -> None:
-    rows = [
-        _chunk_row(each.cut.work, chunking, span, number)
-        for each in documents
-        for chunking, spans in each.cut.chunks.items()
-        for span in spans
-    ]
-    ids = session.scalars(insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True), rows).all()
-    position = 0
-    embeddings: list[dict[str, object]] = []
-    for each in documents:
-        for chunking, spans in each.cut.chunks.items():
-            own = ids[position : position + len(spans)]
-            position += len(spans)
-            embeddings += _embedding_rows(each, chunking, own, number)
+def insert_chunks(session: Session, sets: Sequence[ChunkSet], number: int) -> None:
+    """Insert chunks and their vectors under one change number."""
+    rows = [_chunk_row(each, span, number) for each in sets for span in each.spans]
+    ids = iter(session.scalars(insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True), rows).all())
+    embeddings = []
+    for each in sets:
+        chunk_ids = list(islice(ids, len(each.spans)))
+        for embedder, vectors in each.vectors.items():
+            pairs = zip(chunk_ids, vectors, strict=True)
+            embeddings += [embedding_row(pair, embedder, each.collection_id, number) for pair in pairs]
     if embeddings:
         session.execute(insert(Embedding), embeddings)
 
 
-def _chunk_row(work: Work, chunking: str, span: ChunkSpan, number: int) -> dict[str, object]:
+def embedding_row(
+    pair: tuple[int, NDArray[np.float32]], embedder: str, collection_id: str, number: int
+) -> dict[str, object]:
+    """Return the row of one chunk's vector."""
+    chunk_id, vector = pair
     return {
-        "document_id": work.document_id,
-        "collection_id": work.collection_id,
-        "chunking": chunking,
+        "chunk_id": chunk_id,
+        "embedder": embedder,
+        "collection_id": collection_id,
+        "vector": encode_vector(vector),
+        "change_number": number,
+    }
+
+
+def _chunk_row(chunks: ChunkSet, span: ChunkSpan, number: int) -> dict[str, object]:
+    return {
+        "document_id": chunks.document_id,
+        "collection_id": chunks.collection_id,
+        "chunking": chunks.chunking,
         "position": span.position,
         "start": span.start,
         "end": span.end,
@@ -122,20 +143,17 @@ def _chunk_row(work: Work, chunking: str, span: ChunkSpan, number: int) -> dict[
     }
 
 
-def _embedding_rows(
-    document: IndexedDocument, chunking: str, chunk_ids: Sequence[int], number: int
-) -> list[dict[str, object]]:
+def _chunk_sets(document: IndexedDocument) -> list[ChunkSet]:
+    work = document.cut.work
     return [
-        {
-            "chunk_id": chunk_id,
-            "embedder": embedder,
-            "collection_id": document.cut.work.collection_id,
-            "vector": encode_vector(vector),
-            "change_number": number,
-        }
-        for (key, embedder), vectors in document.vectors.items()
-        if key == chunking
-        for chunk_id, vector in zip(chunk_ids, vectors, strict=True)
+        ChunkSet(
+            work.document_id,
+            work.collection_id,
+            chunking,
+            spans,
+            {embedder: vectors for (key, embedder), vectors in document.vectors.items() if key == chunking},
+        )
+        for chunking, spans in document.cut.chunks.items()
     ]
 
 

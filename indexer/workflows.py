@@ -8,7 +8,7 @@ upload goes on the queue `interactive` and is not held up by a big job on the qu
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -16,11 +16,19 @@ from typing import Self
 from corpus.database import Database
 from corpus.originals import Originals
 from indexer import durable
-from indexer.caretaker import Duty, JobQueuer, forget_finished_workflows, take_over_from_the_dead
+from indexer.caretaker import (
+    Duty,
+    JobQueuer,
+    forget_finished_workflows,
+    start_due_compactions,
+    take_over_from_the_dead,
+    tidy_generations,
+)
 from indexer.durable import Queue
 from indexer.ingest import Parser, Workbench, ingest_next
 from indexer.jobs import FINISHED
 from indexer.progress import JobProgress, job_progress
+from indexer.reindexing import reindex_next
 from indexer.slots import Slot, claim_lowest, open_slots
 from indexer.targets import FindEmbedder
 from indexer.turns import Turns
@@ -28,8 +36,11 @@ from indexer.turns import Turns
 _log = logging.getLogger(__name__)
 _INTERACTIVE = Queue("interactive", at_once=4)
 _BULK = Queue("bulk", at_once=1)
+_UPKEEP = Queue("upkeep", at_once=1)
+_QUEUES = {"upload": _INTERACTIVE, "ingestion": _BULK, "reindex": _UPKEEP, "compaction": _UPKEEP}
 _LOOK_S = 0.2  # how often a worker looks for new jobs
 _CARE_S = 5.0  # how often it looks for dead workers and stranded jobs
+_COMPACT_S = 60.0  # how often it looks whether an index wants compaction
 _TIDY_S = 600.0
 _LONGEST_STOP_S = 60.0
 
@@ -46,7 +57,7 @@ class Worker:
         originals: the uploaded bytes.
         parser: reads them; the worker does not close it.
         find_embedder: gives the embedder of an id.
-        data_dir: folder of the lock files and of DBOS's database, both on SQLite only.
+        data_dir: folder of the generations; on SQLite, of the lock files and DBOS's database too.
     """
 
     def __init__(
@@ -61,6 +72,7 @@ class Worker:
         self._database = database
         self._originals = originals
         self._data_dir = data_dir
+        self._generations_dir = data_dir / "generations"
         self._slots = open_slots(database, data_dir / "workers")
         self._slot: Slot | None = None
         self._bench = Workbench(database, originals, parser, find_embedder, Turns(), self._pause)
@@ -96,8 +108,13 @@ class Worker:
         durable.launch(
             durable.system_database_url(self._database, self._data_dir),
             executor_id=self.name,
-            workflows={"upload": self._upload, "ingestion": self._ingestion},
-            queues=[_INTERACTIVE, _BULK],
+            workflows={
+                "upload": self._upload,
+                "ingestion": self._ingestion,
+                "reindex": self._reindex,
+                "compaction": self._reindex,
+            },
+            queues=[_INTERACTIVE, _BULK, _UPKEEP],
         )
         self._caretaker = threading.Thread(target=self._take_care, name="rag-caretaker", daemon=True)
         self._caretaker.start()
@@ -124,17 +141,21 @@ class Worker:
         return wait_for_job(self._database, job_id, timeout_s=timeout_s)
 
     def _upload(self, job_id: str) -> None:
-        self._ingest(job_id, urgent=True)
+        self._repeat("ingest_next", lambda job_id: ingest_next(self._bench, job_id, urgent=True), job_id)
 
     def _ingestion(self, job_id: str) -> None:
-        self._ingest(job_id, urgent=False)
+        self._repeat("ingest_next", lambda job_id: ingest_next(self._bench, job_id), job_id)
 
-    def _ingest(self, job_id: str, *, urgent: bool) -> None:
+    def _reindex(self, job_id: str) -> None:
         def step(job_id: str) -> bool:
-            return ingest_next(self._bench, job_id, urgent=urgent)
+            return reindex_next(self._bench, self._generations_dir, job_id)
 
+        self._repeat("reindex_next", step, job_id)
+
+    def _repeat(self, name: str, step: Callable[[str], bool], job_id: str) -> None:
+        """Run a step until it says that nothing is left."""
         with self._at_work():
-            while durable.run_step("ingest_next", step, job_id):
+            while durable.run_step(name, step, job_id):
                 self._pause()
 
     def _pause(self) -> None:
@@ -154,13 +175,15 @@ class Worker:
                 self._step_ended.notify_all()
 
     def _take_care(self) -> None:
-        queuer = JobQueuer(self._database, {"upload": _INTERACTIVE, "ingestion": _BULK})
+        queuer = JobQueuer(self._database, _QUEUES)
         duties = [
             Duty(_LOOK_S, queuer.queue_new_jobs),
             Duty(_CARE_S, self._keep_number),
             Duty(_CARE_S, lambda: take_over_from_the_dead(self._slots, self.name)),
             Duty(_CARE_S, queuer.revive_stranded_jobs),
+            Duty(_COMPACT_S, lambda: start_due_compactions(self._database)),
             Duty(_TIDY_S, self._originals.sweep),
+            Duty(_TIDY_S, lambda: tidy_generations(self._database, self._generations_dir)),
             Duty(_TIDY_S, forget_finished_workflows),
         ]
         while not self._stopping.wait(_LOOK_S / 2):

@@ -1,0 +1,257 @@
+"""Index generations as rows: begun, promoted, rolled back, discarded. Files: `indexer.building`.
+
+A generation is `building`, then `ready`, then `active`; the one before it is `retired` and kept for
+rollback; one that is given up is `failed` until it is discarded. From `building` to `retired` it gets
+every new document (`indexer.targets`), so a promotion changes one row and nothing else.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from corpus.chunks import Chunking
+from corpus.embedding import Embedder
+from corpus.errors import Conflict, GenerationNotFound
+from corpus.ids import new_id
+from corpus.models import (
+    ActiveGeneration,
+    Chunk,
+    Document,
+    Embedding,
+    Generation,
+    Tombstone,
+    next_change_number,
+    now,
+)
+from indexer.targets import KEPT
+
+_KEPT_FOR_ROLLBACK = 1
+_AT_ONCE = 2000
+
+
+def find_generation(session: Session, generation_id: str) -> Generation:
+    """Return a generation.
+
+    Raises:
+        GenerationNotFound: there is no such generation.
+    """
+    generation = session.get(Generation, generation_id)
+    if generation is None:
+        raise GenerationNotFound(
+            f"There is no generation {generation_id!r}; `rag generations list` shows which there are."
+        )
+    return generation
+
+
+def list_generations(session: Session, collection_id: str | None = None) -> list[Generation]:
+    """Return the generations of a collection, or of all, newest first."""
+    statement = select(Generation).order_by(Generation.id.desc())
+    if collection_id is not None:
+        statement = statement.where(Generation.collection_id == collection_id)
+    return list(session.scalars(statement))
+
+
+def begin_generation(
+    session: Session, collection_id: str, *, embedder_id: str, dimension: int, chunking: str, index_type: str
+) -> Generation:
+    """Make the row of a generation that is to be built; from its commit on it gets new documents."""
+    generation = Generation(
+        id=new_id("gen"),
+        collection_id=collection_id,
+        embedder=embedder_id,
+        dimension=dimension,
+        chunking=chunking,
+        index_type=index_type,
+        state="building",
+    )
+    session.add(generation)
+    session.flush()
+    return generation
+
+
+def promote_generation(session: Session, generation_id: str) -> bool:
+    """Let a generation serve its collection from this transaction's commit on.
+
+    False: documents that arrived meanwhile are missing in it; let it catch up and try again. Rollback is
+    the promotion of the retired generation.
+
+    Raises:
+        GenerationNotFound: there is no such generation.
+        Conflict: it is not built yet, or was given up.
+    """
+    # Whoever adds chunks needs the next number too: nobody does between the check and the switch.
+    next_change_number(session)
+    generation = find_generation(session, generation_id)
+    if generation.state == "active":
+        return True
+    if generation.state not in {"ready", "retired"}:
+        raise Conflict(f"Generation {generation_id} is {generation.state}; only a ready one can serve.")
+    if is_behind(session, generation):
+        return False
+    former = _switch(session, generation)
+    generation.state, generation.activated_at = "active", now()
+    if former is not None:
+        former.state = "retired"
+    session.flush()
+    return True
+
+
+def recount_chunks(session: Session, generation: Generation, *, after: str = "") -> str | None:
+    """Let some documents tell their number of chunks in this generation; return the last one's id.
+
+    Called with `after` the last result until that is None. Apart from the promotion, for whoever saves
+    documents locks them before the change number, and the promotion holds that.
+    """
+    ready = (Document.collection_id == generation.collection_id) & (Document.status == "ready")
+    some = select(Document.id).where(ready, Document.id > after).order_by(Document.id).limit(_AT_ONCE)
+    ids = session.scalars(some.with_for_update()).all()
+    own = (
+        select(func.count())
+        .where(Chunk.document_id == Document.id, Chunk.chunking == generation.chunking)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Document)
+        .where(Document.id.in_(ids))
+        .values(chunk_count=own, updated_at=Document.updated_at)
+        .execution_options(synchronize_session=False)
+    )
+    return ids[-1] if ids else None
+
+
+def fail_generation(session: Session, generation_id: str, error: str) -> None:
+    """Give up a generation; it gets no more documents and is discarded some time."""
+    generation = session.get(Generation, generation_id)
+    if generation is not None and generation.state in {"building", "ready"}:
+        generation.state, generation.error = "failed", error
+        session.flush()
+
+
+def is_behind(session: Session, generation: Generation) -> bool:
+    """Tell whether chunks or vectors of ready documents are missing for this generation."""
+    uncut = select(Document.id).where(uncut_documents(generation)).limit(1)
+    unembedded = select(Chunk.id).where(unembedded_chunks(generation)).limit(1)
+    return session.scalar(uncut) is not None or session.scalar(unembedded) is not None
+
+
+def uncut_documents(generation: Generation) -> ColumnElement[bool]:
+    """Return the condition on `Document`: it is ready, but has no chunks of the generation's chunking."""
+    own_chunks = (
+        exists()
+        .where(Chunk.document_id == Document.id, Chunk.chunking == generation.chunking)
+        .correlate(Document)
+    )
+    return (Document.collection_id == generation.collection_id) & (Document.status == "ready") & ~own_chunks
+
+
+def unembedded_chunks(generation: Generation) -> ColumnElement[bool]:
+    """Return the condition on `Chunk`: one of a ready document that lacks the generation's vector."""
+    own_vector = (
+        exists()
+        .where(Embedding.chunk_id == Chunk.id, Embedding.embedder == generation.embedder)
+        .correlate(Chunk)
+    )
+    ready = exists().where(Document.id == Chunk.document_id, Document.status == "ready").correlate(Chunk)
+    return (
+        (Chunk.collection_id == generation.collection_id)
+        & (Chunk.chunking == generation.chunking)
+        & ~own_vector
+        & ready
+    )
+
+
+def superseded_generations(session: Session, collection_id: str) -> list[str]:
+    """Return the generations that are of no more use: failed ones, and all but the last retired one."""
+    idle = session.scalars(
+        select(Generation).where(
+            Generation.collection_id == collection_id, Generation.state.in_(("retired", "failed"))
+        )
+    ).all()
+    retired = sorted((each for each in idle if each.state == "retired"), key=_activation, reverse=True)
+    kept = {each.id for each in retired[:_KEPT_FOR_ROLLBACK]}
+    return [each.id for each in idle if each.id not in kept]
+
+
+def discard_generation(session: Session, generation_id: str) -> None:
+    """Delete the row of a generation that nobody uses. The caller removes its folder after the commit.
+
+    Raises:
+        Conflict: it serves its collection, or is being built.
+    """
+    generation = session.get(Generation, generation_id)
+    if generation is None:
+        return
+    if generation.state not in {"retired", "failed"}:
+        raise Conflict(f"Generation {generation_id} is {generation.state}; it can not be discarded.")
+    session.delete(generation)
+    session.flush()
+
+
+def prune_leavings(session: Session, collection_id: str) -> bool:
+    """Delete some chunks, vectors and tombstones that no kept generation needs; False: there are none.
+
+    Called again and again, each time in a small transaction.
+    """
+    kept = session.scalars(
+        select(Generation).where(Generation.collection_id == collection_id, Generation.state.in_(KEPT))
+    ).all()
+    if not kept:
+        return False
+    return any(
+        (
+            _prune_vectors(session, collection_id, {each.embedder for each in kept}),
+            _prune_chunks(session, collection_id, {each.chunking for each in kept}),
+            _prune_tombstones(session, collection_id, min(each.change_number for each in kept)),
+        )
+    )
+
+
+def blueprint_of(embedder: Embedder, *, max_tokens: int, overlap: int) -> tuple[str, int, str]:
+    """Return the embedder's id, its dimension and the chunking's key for a new generation."""
+    return embedder.id, embedder.dimension, Chunking(embedder.name, max_tokens, overlap).key
+
+
+def _switch(session: Session, generation: Generation) -> Generation | None:
+    """Change the one row that readers look at; return the generation that served until now."""
+    active = session.scalar(
+        select(ActiveGeneration)
+        .where(ActiveGeneration.collection_id == generation.collection_id)
+        .with_for_update()
+    )
+    if active is None:
+        session.add(ActiveGeneration(collection_id=generation.collection_id, generation_id=generation.id))
+        return None
+    former = find_generation(session, active.generation_id)
+    active.generation_id = generation.id
+    return former
+
+
+def _activation(generation: Generation) -> datetime:
+    return generation.activated_at or generation.created_at
+
+
+def _prune_vectors(session: Session, collection_id: str, kept: Collection[str]) -> bool:
+    unused = (Embedding.collection_id == collection_id) & Embedding.embedder.not_in(kept)
+    chunk_ids = session.scalars(select(Embedding.chunk_id).where(unused).limit(_AT_ONCE)).all()
+    if chunk_ids:
+        session.execute(delete(Embedding).where(unused, Embedding.chunk_id.in_(chunk_ids)))
+    return bool(chunk_ids)
+
+
+def _prune_chunks(session: Session, collection_id: str, kept: Collection[str]) -> bool:
+    unused = (Chunk.collection_id == collection_id) & Chunk.chunking.not_in(kept)
+    chunk_ids = session.scalars(select(Chunk.id).where(unused).limit(_AT_ONCE)).all()
+    if chunk_ids:
+        session.execute(delete(Chunk).where(Chunk.id.in_(chunk_ids)))
+    return bool(chunk_ids)
+
+
+def _prune_tombstones(session: Session, collection_id: str, folded: int) -> bool:
+    """Delete tombstones that the base of every kept generation was built without."""
+    folded_in = (Tombstone.collection_id == collection_id) & (Tombstone.change_number <= folded)
+    chunk_ids = session.scalars(select(Tombstone.chunk_id).where(folded_in).limit(_AT_ONCE)).all()
+    if chunk_ids:
+        session.execute(delete(Tombstone).where(Tombstone.chunk_id.in_(chunk_ids)))
+    return bool(chunk_ids)

@@ -1,0 +1,172 @@
+"""The story of a reindex: build a generation beside the active one, catch up, verify, switch.
+
+Compaction is the same story with nothing to embed. It is told in steps, each of which looks at the
+database for what is next; a step that is repeated after a crash finds its work done.
+"""
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from corpus.database import Database
+from corpus.errors import Conflict, CorpusError, JobNotFound
+from corpus.models import Chunk, Document, Generation, Job, now
+from indexer.building import build_base, remove_generation_files, verify_base
+from indexer.catching_up import catch_up
+from indexer.generations import (
+    discard_generation,
+    fail_generation,
+    find_generation,
+    promote_generation,
+    prune_leavings,
+    recount_chunks,
+    superseded_generations,
+    uncut_documents,
+    unembedded_chunks,
+)
+from indexer.ingest import Workbench
+from indexer.jobs import FINISHED, begin_job, fail_job, find_job
+from indexer.rebuilds import REBUILDS, generation_of
+
+_log = logging.getLogger(__name__)
+
+
+def activate_generation(database: Database, generation_id: str) -> None:
+    """Let a ready or retired generation serve, at once. Rollback is this with the retired one.
+
+    Raises:
+        GenerationNotFound: there is no such generation.
+        Conflict: it is not built, or lacks documents that came later.
+    """
+    with database.write() as session:
+        if not promote_generation(session, generation_id):
+            raise Conflict(
+                f"Generation {generation_id} lacks documents that came later, because no worker had its "
+                f"embedder; run `rag reindex` with that embedder."
+            )
+    _recount(database, generation_id)
+
+
+def reindex_next(bench: Workbench, generations_dir: Path, job_id: str) -> bool:
+    """Do the next step of a reindex or compaction; False: the job has ended."""
+    with bench.database.write() as session:
+        if not begin_job(session, job_id):
+            return False
+        job = find_job(session, job_id)
+        generation = session.get(Generation, generation_of(job) or "")
+        manual = bool(job.options.get("manual"))
+    if generation is None or generation.state == "failed":
+        return _give_up(bench.database, job_id, "Its generation is gone or was given up; start again.")
+    try:
+        return _go_on(bench, generations_dir, job_id, generation, manual=manual)
+    except JobNotFound:  # the collection was deleted, and its jobs with it
+        return False
+    except CorpusError as error:
+        _log.warning("reindexing by job %s failed", job_id, exc_info=error)
+        return _give_up(bench.database, job_id, str(error))
+
+
+def _go_on(
+    bench: Workbench, generations_dir: Path, job_id: str, generation: Generation, *, manual: bool
+) -> bool:
+    if generation.state == "active":
+        _recount(bench.database, generation.id)
+        _discard_superseded(bench.database, generations_dir, generation.collection_id)
+        return _complete(bench.database, job_id)
+    if generation.state == "ready" and manual:
+        return _complete(bench.database, job_id)
+    if generation.state == "building":
+        _count_what_is_missing(bench.database, job_id, generation)
+    added = catch_up(bench, generation.id)
+    if added:
+        _note(bench.database, job_id, stage="embedding", added=added)
+    elif generation.state == "building":
+        _build(bench, generations_dir, job_id, generation.id)
+    else:
+        _note(bench.database, job_id, stage="promoting")
+        with bench.database.write() as session:
+            promote_generation(session, generation.id)  # if it is behind by now, the next step catches up
+    return True
+
+
+def _build(bench: Workbench, generations_dir: Path, job_id: str, generation_id: str) -> None:
+    _note(bench.database, job_id, stage="building")
+    number, count = build_base(bench.database, generations_dir, generation_id, pause=bench.pause)
+    with bench.database.write() as session:
+        generation = find_generation(session, generation_id)
+        generation.change_number, generation.vector_count = number, count
+    _note(bench.database, job_id, stage="verifying")
+    verify_base(bench.database, generations_dir, generation_id)
+    with bench.database.write() as session:
+        generation = find_generation(session, generation_id)
+        if generation.state == "building":
+            generation.state = "ready"
+
+
+def discard_abandoned(database: Database, generations_dir: Path) -> None:
+    """Discard generations whose job was cancelled or failed, and all leavings of discarded ones."""
+    with database.write() as session:
+        jobs = session.scalars(select(Job).where(Job.kind.in_(REBUILDS), Job.state.not_in(FINISHED)))
+        wanted = {generation_of(job) for job in jobs}
+        begun = session.scalars(select(Generation).where(Generation.state == "building")).all()
+        for generation in begun:
+            if generation.id not in wanted:
+                fail_generation(session, generation.id, "Its job was cancelled or failed.")
+        collections = set(session.scalars(select(Generation.collection_id).distinct()))
+    for collection_id in sorted(collections):
+        _discard_superseded(database, generations_dir, collection_id)
+
+
+def _recount(database: Database, generation_id: str) -> None:
+    last: str | None = ""
+    while last is not None:
+        with database.write() as session:
+            last = recount_chunks(session, find_generation(session, generation_id), after=last)
+
+
+def _discard_superseded(database: Database, generations_dir: Path, collection_id: str) -> None:
+    with database.write() as session:
+        superseded = superseded_generations(session, collection_id)
+        for generation_id in superseded:
+            discard_generation(session, generation_id)
+    for generation_id in superseded:
+        remove_generation_files(generations_dir, generation_id)
+    more = True
+    while more:
+        with database.write() as session:
+            more = prune_leavings(session, collection_id)
+
+
+def _count_what_is_missing(database: Database, job_id: str, generation: Generation) -> None:
+    """Note once how much there is to do, for progress and time left."""
+    with database.write() as session:
+        job = find_job(session, job_id, lock=True)
+        if "total" not in job.options:
+            uncut = select(func.count()).select_from(Document).where(uncut_documents(generation))
+            unembedded = select(func.count()).select_from(Chunk).where(unembedded_chunks(generation))
+            total = session.execute(uncut).scalar_one() + session.execute(unembedded).scalar_one()
+            job.options = {**job.options, "total": total, "done": 0}
+
+
+def _note(database: Database, job_id: str, *, stage: str, added: int = 0) -> None:
+    with database.write() as session:
+        job = find_job(session, job_id, lock=True)
+        job.stage = stage
+        done = int(job.options.get("done", 0)) + added
+        job.options = {**job.options, "done": done, "total": max(done, int(job.options.get("total", 0)))}
+
+
+def _complete(database: Database, job_id: str) -> bool:
+    with database.write() as session:
+        job = find_job(session, job_id, lock=True)
+        if job.state not in FINISHED:
+            job.state, job.finished_at = "completed", now()
+    return False
+
+
+def _give_up(database: Database, job_id: str, error: str) -> bool:
+    with database.write() as session:
+        fail_generation(session, generation_of(find_job(session, job_id)) or "", error)
+        fail_job(session, job_id, error)
+    return False
