@@ -25,6 +25,7 @@ _SKIPPED = {
     "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
 }  # fmt: skip
 _NOTES = ("/footnotes", "/endnotes")
+_DEEPEST_LIST = 8
 _HEADING_STYLE = "heading "
 
 
@@ -47,7 +48,7 @@ class _Body:
         self.writer = TextWriter()
         self.title: str | None = None
         self._document = document
-        self._levels = _style_levels(document)
+        self._styles = _Styles(document.styles.element)
         self._listed: list[str] = []
 
     def write(self, container: Element) -> None:
@@ -64,18 +65,19 @@ class _Body:
 
     def _write_paragraph(self, element: Element) -> None:
         text = _text(element).strip()
-        style = _style_id(element)
-        level = self._level(element, style)
-        if text and _list_level(element) is not None and level is None:
-            self._listed.append(f"{'  ' * (_list_level(element) or 0)}- {text}")
+        style = _style_id(element) or ""
+        level = self._heading_level(element, style)
+        depth = _list_depth(element, listed=style in self._styles.listed)
+        if text and level is None and depth is not None:
+            self._listed.append(f"{'  ' * depth}- {text}")
             return
         self._end_list()
         if level is not None:
             self.writer.heading(level, text)
-            self.title = self.title or text
         else:
-            self.title = self.title or (text if style == "Title" else None)
             self.writer.paragraph(text)
+        if level is not None or style == "Title":
+            self.title = self.title or text
         for box in _text_boxes(element):
             self.write(box)
 
@@ -83,31 +85,31 @@ class _Body:
         self.writer.lines(self._listed)
         self._listed = []
 
-    def _level(self, element: Element, style: str | None) -> int | None:
+    def _heading_level(self, element: Element, style: str) -> int | None:
         own = element.find(f"{qn('w:pPr')}/{qn('w:outlineLvl')}")
-        if own is not None:
-            return _outline_level(own)
-        return self._levels.get(style or "")
+        return self._styles.levels.get(style) if own is None else _outline_level(own)
 
 
-def _style_levels(document: Document) -> dict[str, int]:
-    """Return the heading level of each style that has one, its own or its parent's."""
-    levels: dict[str, int] = {}
-    parents: dict[str, str] = {}
-    for style in document.styles.element.findall(qn("w:style")):
-        key = style.get(qn("w:styleId")) or ""
+class _Styles:
+    """What the paragraph styles say, by style id: heading levels, and which are lists."""
+
+    def __init__(self, styles: Element) -> None:
+        self.levels: dict[str, int] = {}
+        self.listed: set[str] = set()
+        for style in styles.findall(qn("w:style")):
+            self._add(style.get(qn("w:styleId")) or "", style, _value(style.find(qn("w:basedOn"))) or "")
+
+    def _add(self, key: str, style: Element, parent: str) -> None:
+        """Add a style; it inherits from one that stands, as Word writes them, before it."""
         name = (_value(style.find(qn("w:name"))) or "").lower()
         outline = style.find(f"{qn('w:pPr')}/{qn('w:outlineLvl')}")
-        level = _outline_level(outline) if outline is not None else None
-        if level is None and name.startswith(_HEADING_STYLE) and name[len(_HEADING_STYLE) :].isdigit():
-            level = int(name[len(_HEADING_STYLE) :])
+        level = self.levels.get(parent) if outline is None else _outline_level(outline)
+        if name.startswith(_HEADING_STYLE) and name.removeprefix(_HEADING_STYLE).isdigit():
+            level = int(name.removeprefix(_HEADING_STYLE))
         if level is not None:
-            levels[key] = level
-        parents[key] = _value(style.find(qn("w:basedOn"))) or ""
-    for key, parent in parents.items():
-        if key not in levels and parent in levels:
-            levels[key] = levels[parent]
-    return levels
+            self.levels[key] = level
+        if parent in self.listed or style.find(f"{qn('w:pPr')}/{qn('w:numPr')}") is not None:
+            self.listed.add(key)
 
 
 def _outline_level(element: Element) -> int | None:
@@ -123,12 +125,15 @@ def _style_id(paragraph: Element) -> str | None:
     return _value(paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}"))
 
 
-def _list_level(paragraph: Element) -> int | None:
+def _list_depth(paragraph: Element, *, listed: bool) -> int | None:
+    """Return how deep in lists the paragraph stands; None for no list, by its style or its own word."""
     numbering = paragraph.find(f"{qn('w:pPr')}/{qn('w:numPr')}")
     if numbering is None:
-        return None
-    level = _value(numbering.find(qn("w:ilvl"))) or "0"
-    return min(int(level), 8) if level.isdigit() else 0
+        return 0 if listed else None
+    if _value(numbering.find(qn("w:numId"))) == "0":
+        return None  # taken out of its style's list
+    depth = _value(numbering.find(qn("w:ilvl"))) or "0"
+    return min(int(depth), _DEEPEST_LIST) if depth.isdigit() else 0
 
 
 def _text(element: Element) -> str:

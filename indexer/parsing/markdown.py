@@ -9,10 +9,11 @@ from markdown_it.token import Token
 
 from corpus.chunks import Heading, ParsedDocument
 from indexer.parsing.cleaning import clean, decode
-from indexer.parsing.writing import clean_title
+from indexer.parsing.writing import clean_title, one_line
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
+_MARKS = re.compile(r"[*_`\[\]<>&\\!]")
 # Pictures inside links are kilobytes of letters that nobody reads.
 _DATA_URI = re.compile(r"\(data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]{64,}\)")
 
@@ -38,7 +39,8 @@ def _headings(text: str, start: int) -> Iterator[Heading]:
     tokens = parser.parse(body)
     for opening, content in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
-            title = clean_title(_plain(inline.parseInline(content.content)))
+            source = content.content
+            title = one_line(_plain(inline.parseInline(source)) if _MARKS.search(source) else source)
             if title:
                 yield Heading(offsets[opening.map[0]], int(opening.tag[1:]), title)
 

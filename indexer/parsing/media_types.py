@@ -110,6 +110,7 @@ _HTML = re.compile(
 )
 _PAGE = re.compile(r"\s*<!doctype html|\s*<html", re.IGNORECASE)
 _XML = re.compile(r"\s*<\?xml\s|\s*<!DOCTYPE\s+(?!html)", re.IGNORECASE)
+_ELEMENT = re.compile(r"\s*<([A-Za-z_][\w.:-]*)[\s/>]")
 _XML_ROOT = re.compile(r"<(?:[\w.-]+:)?(html|svg)[\s>]", re.IGNORECASE)
 _MAIL = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}\s*\n")
 _MAIL_FIELD = re.compile(
@@ -137,7 +138,7 @@ def detect_text_type(text: str, filename: str | None) -> str:
     strong = _strong_type(text, head, named)
     if strong is None and named in (JSON, NDJSON, EML):
         return TEXT  # the name promises what the content does not keep
-    return strong or named or _guessed_type(head)
+    return strong or named or _guessed_type(text, head)
 
 
 def _strong_type(text: str, head: str, named: str | None) -> str | None:
@@ -181,7 +182,10 @@ def _is_mail(head: str) -> bool:
     return found is not None and len(_MAIL_FIELD.findall(found[0])) >= _FEWEST_MAIL_FIELDS
 
 
-def _guessed_type(head: str) -> str:
+def _guessed_type(text: str, head: str) -> str:
+    root = _ELEMENT.match(head)
+    if root and text.rstrip().endswith(f"</{root[1]}>"):
+        return XML
     if _ATX.search(head) and _MARKDOWN_TOO.search(head) and not head.startswith("#!"):
         return MARKDOWN
     for delimiter, media_type in (("\t", TSV), (";", CSV), (",", CSV)):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from corpus.chunks import Heading, ParsedDocument
 from indexer.parsing import media_types
 from indexer.parsing.cleaning import clean, decode
-from indexer.parsing.writing import clean_title
+from indexer.parsing.writing import clean_title, one_line
 
 _ORG = re.compile(r"^(\*+) +(?:(?:TODO|DONE) +)?(\S.*?)(?:[ \t]+:[\w@:]+:)?[ \t]*$", re.MULTILINE)
 _ORG_TITLE = re.compile(r"^#\+title:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
@@ -24,7 +24,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
 
 def _org_headings(text: str) -> Iterator[Heading]:
     for found in _ORG.finditer(text):
-        yield Heading(found.start(), len(found[1]), clean_title(found[2]) or "")
+        yield Heading(found.start(), len(found[1]), one_line(found[2]))
 
 
 def _rst_headings(text: str) -> Iterator[Heading]:
@@ -39,7 +39,7 @@ def _rst_headings(text: str) -> Iterator[Heading]:
         if found and title and not _RST_LINE.fullmatch(before) and len(line.rstrip()) >= len(before.rstrip()):
             overlined = above.strip() == line.strip()
             level = levels.setdefault((found[1], overlined), len(levels) + 1)
-            yield Heading(above_start if overlined else before_start, level, clean_title(title) or "")
+            yield Heading(above_start if overlined else before_start, level, one_line(title))
         above, above_start = before, before_start
         before, before_start = line, start
         start += len(line) + 1

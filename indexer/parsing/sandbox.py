@@ -75,11 +75,13 @@ class ParserPool:
     def close(self) -> None:
         """End all workers; what they are parsing fails."""
         self._closed = True
+        held = []
         with suppress(queue.Empty):
-            for _ in self._all:
-                worker = self._idle.get_nowait()
-                worker.end()
-                self._idle.put(worker)
+            while True:
+                held.append(self._idle.get_nowait())
+        for worker in held:
+            worker.end()
+            self._idle.put(worker)
         for worker in self._all:
             worker.interrupt()
 

@@ -41,7 +41,7 @@ class TextWriter:
 
     def mark_heading(self, level: int, title: str, start: int) -> None:
         """Say that a section of that title begins at character `start`, written already."""
-        line = " ".join(clean(title).split())[:_LONGEST_TITLE]
+        line = one_line(title)
         if line:
             self._headings.append(Heading(start, max(1, min(level, _DEEPEST_LEVEL)), line))
 
@@ -107,9 +107,14 @@ class TextWriter:
         self._length += len(text)
 
 
+def one_line(title: str) -> str:
+    """Return a heading's text on one line and of bearable length."""
+    return " ".join(clean(title).split())[:_LONGEST_TITLE]
+
+
 def clean_title(title: str | None) -> str | None:
-    """Return a title on one line and of bearable length; None for what the program named itself."""
-    line = " ".join(clean(title or "").split())[:_LONGEST_TITLE]
+    """Return a document's title on one line; None for names that a program gave by itself."""
+    line = one_line(title or "")
     return None if line.lower() in _EMPTY_TITLES else line
 
 
