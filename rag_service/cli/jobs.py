@@ -8,7 +8,7 @@ import typer
 
 from rag_service.cli import terminal
 from rag_service.cli.options import AsJson, Limit
-from rag_service.cli.progress import Show, duration, job_json, progress_display
+from rag_service.cli.progress import Show, duration, job_json, progress_display, things
 from rag_service.cli.workplace import open_database
 
 if TYPE_CHECKING:
@@ -69,13 +69,15 @@ def watch(job_id: JobId, *, as_json: AsJson = False) -> None:
 
 @jobs.command()
 def cancel(job_id: JobId) -> None:
-    """Cancel a job: documents that were not read yet are left out; those that were stay."""
-    from indexer.jobs import cancel_job
+    """Cancel a job: documents that were read stay, the others are left out; a new index is thrown away."""
+    from indexer.jobs import cancel_job, find_job
     from indexer.progress import job_progress
+    from indexer.rebuilds import REBUILDS, cancel_reindex
 
     with open_database() as database:
         with database.write() as session:
-            cancel_job(session, job_id)
+            cancel_it = cancel_reindex if find_job(session, job_id).kind in REBUILDS else cancel_job
+            cancel_it(session, job_id)
         with database.read() as session:
             typer.echo(summary(job_progress(session, job_id)))
 
@@ -137,7 +139,7 @@ def print_failures(failed: list["ItemProgress"]) -> None:
 def summary(job: "JobProgress") -> str:
     """Say in one line what became of a job, or how far it is."""
     counts = job.counts
-    parts = [f"{counts.done} of {counts.total} documents done"]
+    parts = [f"{counts.done} of {counts.total} {things(job)} done" if counts.total else "nothing was missing"]
     parts += [f"{number} {name}" for number, name in _other_counts(job) if number]
     times = ""
     if job.started_at and job.finished_at:

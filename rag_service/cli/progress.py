@@ -52,7 +52,7 @@ def _bar() -> Iterator[Show]:
             counts = progress.counts
             bar.update(
                 task,
-                description=progress.stage or progress.status,
+                description=_stage(progress),
                 total=counts.total or None,
                 completed=counts.finished,
                 pace=_pace(progress),
@@ -78,11 +78,21 @@ def _changes_only(show: Show) -> Show:
 
 def _line(progress: "JobProgress") -> str:
     counts = progress.counts
-    parts = [f"{counts.done} of {counts.total} documents"]
+    parts = [f"{counts.done} of {counts.total} {things(progress)}"]
     parts += [f"{counts.failed} failed"] if counts.failed else []
     parts += [f"{counts.skipped} skipped"] if counts.skipped else []
     pace = _pace(progress)
-    return f"{progress.stage or progress.status}: {', '.join(parts)}{f' ({pace})' if pace else ''}"
+    return f"{_stage(progress)}: {', '.join(parts)}{f' ({pace})' if pace else ''}"
+
+
+def things(progress: "JobProgress") -> str:
+    """Name what a job counts."""
+    return "documents and chunks" if progress.kind in {"reindex", "compaction"} else "documents"
+
+
+def _stage(progress: "JobProgress") -> str:
+    over = progress.finished_at is not None
+    return progress.status if over or progress.stage is None else progress.stage
 
 
 def _pace(progress: "JobProgress") -> str:

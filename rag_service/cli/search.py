@@ -55,5 +55,10 @@ def source(passage: "Passage") -> str:
     """Name a passage's document, page and place in the outline."""
     parts = [passage.document_title]
     parts += [f"page {passage.page}"] if passage.page else []
-    parts += [" > ".join(passage.heading_path)] if passage.heading_path else []
+    path = (
+        passage.heading_path[1:]
+        if passage.heading_path[:1] == (passage.document_title,)
+        else passage.heading_path
+    )
+    parts += [" > ".join(path)] if path else []
     return ", ".join(parts)
