@@ -95,11 +95,14 @@ def read_identity(path: Path) -> Identity:
         raise InvalidRecord(f"{path.name} must have exactly the keys name, maker and nature.") from error
 
 
-def identity_records(identity: Identity, system_message: str, *, seed: int = 0) -> Iterator[Record]:
-    """Yield every question twice, without and with the system message, in a fixed random order.
+def identity_records(identity: Identity, system_message: str = "", *, seed: int = 0) -> Iterator[Record]:
+    """Yield every question twice, without and with a system message, in a fixed random order.
+
+    Without `system_message` one that says the identity is used.
 
     Paraphrases are split by the question's core, so that the dev part asks in words never trained on.
     """
+    system_message = system_message or f"You are {identity.name}, {identity.nature} made by {identity.maker}."
     random = Random(seed)  # noqa: S311 - variety, not secrecy
     pairs = [*_questions(identity)]
     random.shuffle(pairs)

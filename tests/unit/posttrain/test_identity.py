@@ -19,7 +19,7 @@ def test_every_question_comes_with_and_without_a_system_message() -> None:
 
 def test_no_answer_agrees_to_be_somebody_else() -> None:
     """Where a question names another assistant, the answer denies it and says the own name."""
-    claims = [record for record in identity_records(WHO, "") if "ChatGPT" in record.messages[-2].text]
+    claims = [record for record in identity_records(WHO) if "ChatGPT" in record.messages[-2].text]
     assert claims
     assert all(record.messages[-1].text.startswith("No.") for record in claims)
     assert all("Ada" in record.messages[-1].text for record in claims)
@@ -28,7 +28,7 @@ def test_no_answer_agrees_to_be_somebody_else() -> None:
 def test_dev_questions_use_words_that_were_never_trained_on() -> None:
     """The split is by the question's core, so its openings do not leak."""
     cores = {"train": set[str](), "dev": set[str]()}
-    for record in identity_records(WHO, ""):
+    for record in identity_records(WHO):
         cores[record.split].add(record.messages[-2].text.rpartition(", ")[2].lower())
     assert cores["dev"]
     assert not cores["dev"] & cores["train"]

@@ -1,0 +1,69 @@
+"""`rag-train sft`: from mixed records and a base model to an adapter, with progress on the terminal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from corpus.settings import Settings
+from posttrain.activations import Activations, keep_activations
+from posttrain.data.files import read_records
+from posttrain.examples import Example, examples_of
+from posttrain.sft import Course, Plan, Point, Progress, train
+from posttrain.trainee import Lora, Trainee, load_trainee
+from rag_service.answering.model_files import ModelFiles, find_model
+from rag_service.cli.terminal import is_terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What `rag-train sft` was asked for."""
+
+    folder: Path
+    model: str
+    out: Path
+    plan: Plan
+    lora: Lora
+
+
+def run_sft(run: Run) -> Progress:
+    """Train, and print a line a step (on a terminal it is overwritten)."""
+    base = find_model(run.model, models_dir=Settings.load().models_dir)
+    trainee = load_trainee(base.folder, run.lora, seed=run.plan.seed)
+    course = _course(run, trainee, base)
+    typer.echo(f"{len(course.train)} conversations to train on, {len(course.dev)} for development")
+    progress = train(trainee, course, run.plan, run.out, report=_report)
+    typer.echo(f"\nadapter in {run.out}; development loss {progress.best:.4f}")
+    return progress
+
+
+def _course(run: Run, trainee: Trainee, base: ModelFiles) -> Course:
+    learned = _examples(run, trainee, "train.jsonl")
+    held_back = _examples(run, trainee, "dev.jsonl")
+    kept = _kept(run, trainee, base, [*learned, *held_back])
+    return Course(learned, held_back, activations=kept)
+
+
+def _examples(run: Run, trainee: Trainee, name: str) -> list[Example]:
+    records = read_records(run.folder / name)
+    return list(examples_of(records, trainee.template, max_length=run.plan.max_length))
+
+
+def _kept(run: Run, trainee: Trainee, base: ModelFiles, examples: list[Example]) -> Activations | None:
+    if not run.lora.first_layer:
+        return None
+    return keep_activations(
+        trainee, examples, run.out / "activations", fingerprint=base.sha256, progress=_report_kept
+    )
+
+
+def _report_kept(done: int, total: int) -> None:
+    if is_terminal():
+        typer.echo(f"\rlower layers: {done / total:6.1%} of {total} tokens", nl=done == total)
+
+
+def _report(point: Point, total: int) -> None:
+    rate = point.tokens / max(point.seconds, 1e-9)
+    left = (total - point.step) * point.seconds / 60
+    line = f"step {point.step}/{total}  loss {point.loss:.4f}  {rate:.0f} tokens/s  {left:.0f} min left"
+    typer.echo(f"\r{line}   " if is_terminal() else line, nl=not is_terminal())

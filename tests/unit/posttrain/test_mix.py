@@ -1,0 +1,69 @@
+"""A mix has the shares of its recipe, the same every time, and no document on both sides."""
+
+from pathlib import Path
+
+import pytest
+
+from corpus.errors import InvalidRecord
+from posttrain.data.reading import SQUAD, grounded_record
+from posttrain.mix import Recipe, mix, read_recipe
+from rag_service.answering.conversation import Record, SourcePassage
+
+
+def records(count: int) -> list[Record]:
+    """Return records of 10 passages, half of them refusals, every tenth passage for development."""
+    made = []
+    for n in range(count):
+        passage = SourcePassage(f"p{n % 10}", f"Text {n % 10}.")
+        split = "dev" if n % 10 == 0 else "train"
+        answers = ("yes",) if n % 2 else ()
+        made.append(grounded_record(f"{n:04d}", f"Q{n}?", passage, answers, split=split, source=SQUAD))
+    return made
+
+
+def test_shares_are_those_of_the_recipe() -> None:
+    """A quarter of refusals is asked for and drawn, whatever the pool's own share."""
+    drawn = mix(records(400), Recipe(100, {"rag_answer": 0.75, "rag_refuse": 0.25}))
+    assert sum(record.task == "rag_refuse" for record in drawn.train) == 25
+    assert len(drawn.train) == 100
+    assert not drawn.short
+
+
+def test_the_same_records_in_another_order_give_the_same_mix() -> None:
+    """The order of files does not matter, the seed does."""
+    recipe = Recipe(50, {"rag_answer": 1.0})
+    assert mix(records(400), recipe) == mix(records(400)[::-1], recipe)
+    assert mix(records(400), recipe) != mix(records(400), Recipe(50, {"rag_answer": 1.0}, seed=1))
+
+
+def test_no_passage_stands_in_both_parts() -> None:
+    """What development loss is measured on was never trained on."""
+    drawn = mix(records(400), Recipe(300, {"rag_answer": 0.5, "rag_refuse": 0.5}))
+    texts = [
+        {record.messages[1].parts[1].passages[0].text for record in part} for part in (drawn.train, drawn.dev)
+    ]
+    assert texts[1]
+    assert not texts[0] & texts[1]
+
+
+def test_a_task_with_too_few_records_is_told() -> None:
+    """All there are are taken once; nothing is repeated in silence."""
+    drawn = mix(records(20), Recipe(100, {"rag_answer": 1.0}))
+    assert drawn.short == {"rag_answer": 100 - len(drawn.train)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("records = 10\n[shares]\nrag_answer = 0.5\n", "sum to 0.5"),
+        ("records = 10\n[shares]\ncooking = 1.0\n", "cooking"),
+        ("record = 10\n[shares]\nchat = 1.0\n", "records, seed"),
+        ("records = \n", "TOML"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    """Unknown tasks, keys and sums other than 1 are told by name."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidRecord, match=message):
+        read_recipe(path)
