@@ -21,7 +21,25 @@ def test_plain_text_stays_what_it_is() -> None:
     """Ordinary text is kept to the character: white space, accents in either form, bidi marks, emoji."""
     text = "  Zwölf  Boxkämpfer\n\n\te\u0301 \u202eabc\u202c 日本 👩‍👩‍👧 \u00a0 zero\u200bwidth\n"
     document = parse_document(text.encode(), filename=None, media_type="text/plain")
-    assert (document.text, document.media_type, document.title) == (text, "text/plain", None)
+    assert (document.text, document.media_type) == (text, "text/plain")
+
+
+def test_plain_text_has_titles_too() -> None:
+    """A short line above the text is its title; one alone above a paragraph is a heading."""
+    body = "The generators burn fourteen litres an hour and are kept by one man who sleeps beside them."
+    source = f"THE GREEN BOOK\nby Orson\n\nTo be read.\n\nWho may come in\n\n{body}\n\n{body}\n"
+    document = parse_document(source.encode(), filename="a.txt")
+    assert document.text == source
+    assert document.title == "THE GREEN BOOK"
+    assert document.headings == (Heading(source.index("Who may"), 2, "Who may come in"),)
+
+
+@pytest.mark.parametrize("first", ["A sentence, which ends.", "Dear Sir,", "no capital letter", "x" * 120])
+def test_first_line_that_is_no_title(first: str) -> None:
+    """A sentence, a greeting and a long line are no headings; the first two are no titles either."""
+    document = parse_document(f"{first}\n\n{'word ' * 30}\n".encode(), filename="a.txt")
+    assert document.headings == ()
+    assert document.title in (None, "no capital letter")
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")))
