@@ -109,21 +109,26 @@ def remove_generation_files(generations_dir: Path, generation_id: str) -> None:
     shutil.rmtree(generations_dir / generation_id, ignore_errors=True)
 
 
-def sweep_generation_folders(database: Database, generations_dir: Path) -> list[str]:
-    """Remove folders that crashes and deletions left without a row; return their names."""
+def sweep_generation_folders(database: Database, generations_dir: Path) -> None:
+    """Remove folders that crashes and deletions left without a row."""
+    for name in unused_folders(database, generations_dir):
+        remove_generation_files(generations_dir, name)
+
+
+def unused_folders(
+    database: Database, generations_dir: Path, *, grace_s: float = _STALE_AFTER_S
+) -> list[str]:
+    """Return the names of folders without a row; scratch folders only when they are older than `grace_s`."""
     names = {entry.name for entry in generations_dir.glob("*") if entry.is_dir()}
     with database.read() as session:
         known = set(session.scalars(select(Generation.id)))
-    horizon = time.time() - _STALE_AFTER_S
-    unused = sorted(
+    horizon = time.time() - grace_s
+    return sorted(
         name
         for name in names - known
-        # A scratch folder may belong to a living process: it is left alone while it is young.
+        # A scratch folder may belong to a living process. Others have their row before their folder.
         if not name.startswith(_SCRATCH) or (generations_dir / name).stat().st_mtime < horizon
     )
-    for name in unused:
-        remove_generation_files(generations_dir, name)
-    return unused
 
 
 def base_vectors(generation: Generation) -> Select[int, bytes]:

@@ -93,7 +93,7 @@ def promote_generation(session: Session, generation_id: str) -> bool:
     former = _switch(session, generation)
     generation.state, generation.activated_at = "active", now()
     if former is not None:
-        former.state = "retired"
+        former.state = "failed" if former.error else "retired"
     session.flush()
     return True
 
