@@ -2,7 +2,16 @@
 
 from fastapi import FastAPI
 
-from rag_service.api import api_keys, collections, documents, health, jobs, openai_models, search
+from rag_service.api import (
+    administration,
+    api_keys,
+    collections,
+    documents,
+    health,
+    jobs,
+    openai_models,
+    search,
+)
 
 ROUTERS = (
     search.router,
@@ -10,6 +19,7 @@ ROUTERS = (
     documents.router,
     jobs.router,
     collections.router,
+    administration.router,
     api_keys.router,
     health.router,
 )

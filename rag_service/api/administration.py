@@ -1,0 +1,207 @@
+"""`/v1/admin/…`: generations, reindexes, consistency."""
+
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Path, Query
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from corpus.chunks import Chunking
+from corpus.collections import find_collection
+from corpus.embedding import Embedder
+from corpus.errors import (
+    CollectionNotFound,
+    Conflict,
+    EmbedderMismatch,
+    GenerationNotFound,
+    InvalidCursor,
+    JobNotFound,
+)
+from corpus.models import Collection, Generation, Job
+from indexer import consistency, rebuilds, repair
+from indexer.generations import find_generation, list_generations
+from indexer.jobs import find_job
+from indexer.progress import job_progress
+from indexer.reindexing import activate_generation
+from rag_service.api import errors
+from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after
+from rag_service.api.dependencies import NO_NUL, ServiceDep, require
+from rag_service.api.errors import KINDS
+from rag_service.api.jobs import job_out
+from rag_service.api.openapi import problems
+from rag_service.api.schemas.administration import (
+    CheckReport,
+    FindingOut,
+    GenerationOut,
+    GenerationPage,
+    NewCheck,
+    NewReindex,
+    ReindexOut,
+    ReindexPage,
+)
+from rag_service.api.schemas.collections import ChunkingOut
+from rag_service.service import Service
+
+router = APIRouter(prefix="/v1/admin", tags=["administration"], dependencies=[require("admin")])
+GenerationId = Annotated[str, Path(max_length=200, pattern=NO_NUL, description="A generation's id.")]
+ReindexId = Annotated[str, Path(max_length=200, pattern=NO_NUL, description="Id of the reindex's job.")]
+_BODY_PROBLEMS = (errors.MALFORMED, errors.TOO_LARGE, errors.INVALID)
+
+
+@router.get(
+    "/generations",
+    summary="List generations",
+    responses=problems(KINDS[CollectionNotFound], KINDS[InvalidCursor], errors.INVALID),
+)
+def get_generations(
+    service: ServiceDep,
+    collection: Annotated[
+        str | None, Query(max_length=200, pattern=NO_NUL, description="Only of this one: name or id.")
+    ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> GenerationPage:
+    """Return the generations, newest first: the active one, those kept for a rollback, those being built."""
+    after = id_after(cursor)
+    with service.database.read() as session:
+        collection_id = None if collection is None else find_collection(session, collection).id
+        rows = [row for row in list_generations(session, collection_id) if after is None or row.id < after]
+        page, next_cursor = cut_page(rows[: limit + 1], limit, lambda row: row.id)
+        return GenerationPage(data=[_generation_out(session, row) for row in page], next_cursor=next_cursor)
+
+
+@router.post(
+    "/generations/{generation_id}/activate",
+    summary="Let a generation serve",
+    responses=problems(KINDS[GenerationNotFound], KINDS[Conflict], errors.INVALID),
+)
+def activate(generation_id: GenerationId, service: ServiceDep) -> GenerationOut:
+    """Switch to a generation that is ready, or back to a former one, at once."""
+    activate_generation(service.database, generation_id)
+    with service.database.read() as session:
+        return _generation_out(session, find_generation(session, generation_id))
+
+
+@router.post(
+    "/reindexes",
+    status_code=202,
+    summary="Build a new generation",
+    responses=problems(
+        *_BODY_PROBLEMS,
+        KINDS[CollectionNotFound],
+        KINDS[Conflict],
+        KINDS[EmbedderMismatch],
+        errors.NOT_READY,
+    ),
+)
+def create_reindex(new: NewReindex, service: ServiceDep) -> ReindexOut:
+    """Build a generation from the stored texts beside the active one, verify it, and switch to it."""
+    embedder = _checked_embedder(service, new.embedder)
+    with service.database.write() as session:
+        job = rebuilds.request_reindex(
+            session,
+            find_collection(session, new.collection).id,
+            embedder=embedder,
+            max_tokens=new.chunking.max_tokens,
+            overlap=new.chunking.overlap,
+            index_type=new.index,
+            manual=new.manual,
+        )
+        return _reindex_out(session, job)
+
+
+@router.get("/reindexes", summary="List reindexes", responses=problems(KINDS[InvalidCursor], errors.INVALID))
+def list_reindexes(service: ServiceDep, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> ReindexPage:
+    """Return reindexes and compactions, newest first."""
+    statement = select(Job).where(Job.kind.in_(rebuilds.REBUILDS)).order_by(Job.id.desc()).limit(limit + 1)
+    before = id_after(cursor)
+    if before is not None:
+        statement = statement.where(Job.id < before)
+    with service.database.read() as session:
+        page, next_cursor = cut_page(session.scalars(statement).all(), limit, lambda row: row.id)
+        return ReindexPage(data=[_reindex_out(session, row) for row in page], next_cursor=next_cursor)
+
+
+@router.get(
+    "/reindexes/{job_id}", summary="Get a reindex", responses=problems(KINDS[JobNotFound], errors.INVALID)
+)
+def get_reindex(job_id: ReindexId, service: ServiceDep) -> ReindexOut:
+    """Return how far a reindex is."""
+    with service.database.read() as session:
+        return _reindex_out(session, find_job(session, job_id))
+
+
+@router.post(
+    "/reindexes/{job_id}/promote",
+    summary="Switch to what a reindex built",
+    responses=problems(KINDS[JobNotFound], KINDS[Conflict], errors.INVALID),
+)
+def promote(job_id: ReindexId, service: ServiceDep) -> ReindexOut:
+    """Let a reindex that stopped at `ready` go on: it catches up and switches."""
+    with service.database.write() as session:
+        return _reindex_out(session, rebuilds.request_promotion(session, job_id))
+
+
+@router.post(
+    "/reindexes/{job_id}/cancel",
+    summary="Cancel a reindex",
+    responses=problems(KINDS[JobNotFound], KINDS[Conflict], errors.INVALID),
+)
+def cancel(job_id: ReindexId, service: ServiceDep) -> ReindexOut:
+    """Give up a reindex and throw away what it built; what serves goes on serving."""
+    with service.database.write() as session:
+        return _reindex_out(session, rebuilds.cancel_reindex(session, job_id))
+
+
+@router.post(
+    "/consistency_checks",
+    summary="Compare database, indexes and files",
+    responses=problems(*_BODY_PROBLEMS),
+)
+async def check_consistency(how: NewCheck, service: ServiceDep) -> CheckReport:
+    """Look for what does not agree, and mend it if asked to; takes a while for many documents."""
+    return await anyio.to_thread.run_sync(_check, service, how)
+
+
+def _check(service: Service, how: NewCheck) -> CheckReport:
+    places = (service.database, service.originals, service.generations_dir)
+    findings = consistency.check(*places, thorough=how.thorough)
+    done = repair.repair(*places, findings) if how.repair else repair.Repair((), ())
+    return CheckReport(
+        findings=[FindingOut.model_validate(finding) for finding in findings],
+        jobs=list(done.jobs),
+        left=[FindingOut.model_validate(finding) for finding in done.left],
+    )
+
+
+def _checked_embedder(service: Service, wanted: str | None) -> Embedder:
+    embedder = service.embedder.get()
+    if wanted not in (None, embedder.name, embedder.id):
+        raise EmbedderMismatch(
+            f"This service has {embedder.id}, not {wanted}; set RAG_EMBEDDER and start it again."
+        )
+    return embedder
+
+
+def _reindex_out(session: Session, job: Job) -> ReindexOut:
+    return ReindexOut(job=job_out(job_progress(session, job.id)), generation=rebuilds.generation_of(job))
+
+
+def _generation_out(session: Session, row: Generation) -> GenerationOut:
+    chunking = Chunking.from_key(row.chunking)
+    return GenerationOut(
+        id=row.id,
+        collection=session.get_one(Collection, row.collection_id).name,
+        state=row.state,
+        embedder=row.embedder,
+        chunking=ChunkingOut(
+            tokenizer=chunking.tokenizer, max_tokens=chunking.max_tokens, overlap=chunking.overlap
+        ),
+        index_type=row.index_type,
+        vector_count=row.vector_count,
+        change_number=row.change_number,
+        error=row.error,
+        created_at=row.created_at,
+        activated_at=row.activated_at,
+    )

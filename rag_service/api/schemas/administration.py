@@ -1,0 +1,82 @@
+"""Index generations, reindexing and consistency."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from indexer.findings import Kind
+from rag_service.api.schemas.collections import ChunkingOut, NewChunking
+from rag_service.api.schemas.common import CollectionName, Page, RequestModel, ResponseModel, Text
+from rag_service.api.schemas.jobs import JobOut
+
+
+class GenerationOut(ResponseModel):
+    """An index of one collection."""
+
+    id: str = Field(description="Its id.", examples=["gen_01jd3v8k6q2m4n5p7r9s1t3v5w"])
+    collection: str = Field(description="Name of its collection.", examples=["default"])
+    state: Literal["building", "ready", "active", "retired", "failed"] = Field(
+        description="`active` serves; `retired` served before and can serve again."
+    )
+    embedder: str = Field(description="What made its vectors.", examples=["all-MiniLM-L6-v2@53aa51172d14"])
+    chunking: ChunkingOut = Field(description="How its documents are cut.")
+    index_type: str = Field(description="How vectors are searched.", examples=["flat"])
+    vector_count: int = Field(description="Vectors in its base.")
+    change_number: int = Field(description="Last change that its base holds.")
+    error: str | None = Field(description="Why it failed.", examples=[None])
+    created_at: datetime = Field(description="When it was begun.")
+    activated_at: datetime | None = Field(description="When it served first.")
+
+
+class GenerationPage(Page[GenerationOut]):
+    """A page of generations, newest first."""
+
+
+class NewReindex(RequestModel):
+    """What the new generation is to be; a collection goes on being searched until it is there."""
+
+    collection: CollectionName = Field(default="default")
+    embedder: Text | None = Field(
+        default=None,
+        max_length=200,
+        description="Name or id of the service's embedder, as a safeguard; null: whatever it is.",
+        examples=["all-MiniLM-L6-v2"],
+    )
+    chunking: NewChunking = Field(default=NewChunking(), description="How documents are cut.")
+    index: str = Field(default="flat", max_length=40, description="How vectors are searched.")
+    manual: bool = Field(default=False, description="Stop when it is ready, and wait for `promote`.")
+
+
+class ReindexOut(ResponseModel):
+    """The building of a generation."""
+
+    job: JobOut = Field(description="How far it is.")
+    generation: str | None = Field(description="Id of the generation that it builds.")
+
+
+class ReindexPage(Page[ReindexOut]):
+    """A page of reindexes and compactions, newest first."""
+
+
+class NewCheck(RequestModel):
+    """How closely to look."""
+
+    thorough: bool = Field(default=False, description="Whether to read every text and every byte of files.")
+    repair: bool = Field(default=False, description="Whether to mend what is found.")
+
+
+class FindingOut(ResponseModel):
+    """Something that does not agree."""
+
+    kind: Kind = Field(description="What kind of thing.")
+    subject: str = Field(description="Id of a document, generation or collection, a hash or a folder.")
+    message: str = Field(description="What is wrong.")
+
+
+class CheckReport(ResponseModel):
+    """What was found, and what was done about it."""
+
+    findings: list[FindingOut] = Field(description="Everything that did not agree.")
+    jobs: list[str] = Field(description="Ids of jobs that mend what takes longer.")
+    left: list[FindingOut] = Field(description="What nothing here can mend.")
