@@ -114,7 +114,7 @@ def replace(
     """Replace a document's content; searches find the old version until the new one is complete."""
     from indexer.intake import take_in
     from indexer.uploads import Upload
-    from rag_service.cli.files import check_size, parts_of
+    from rag_service.cli.sources import check_size, parts_of
     from rag_service.documents import find_document
 
     with open_service() as service:

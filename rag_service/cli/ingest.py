@@ -5,8 +5,7 @@ can run beside `rag serve`, which sees each document when it is ready. Broken of
 on when it is run again: documents that are there are skipped, and work that was left is finished.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,16 +25,23 @@ from rag_service.cli.progress import Show, duration, progress_display
 from rag_service.cli.workplace import open_service
 
 if TYPE_CHECKING:
+    from indexer.intake import Bytes
     from indexer.progress import JobProgress
-    from rag_service.cli.files import FoundFile
+    from indexer.uploads import Upload
+    from rag_service.cli.sources import Source
     from rag_service.service import Service
 
-BATCH_FILES = 32
+BATCH = 32
 OnDuplicate = Literal["skip", "replace", "error"]
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Files, folders, patterns; archives (zip, tar); lines (.jsonl)."
+        ),
+    ],
     *,
     collection: Collection = "default",
     recursive: Annotated[bool, typer.Option(help="Take folders inside folders too.")] = True,
@@ -53,10 +59,11 @@ def ingest(
     is a new version that replaces the old one.
     """
     from corpus.settings import Settings
-    from rag_service.cli.files import find_files
+    from rag_service.cli.sources import check_paths, find_sources
 
     settings = Settings.load()
-    found = find_files(paths, recursive=recursive, leave_out=settings.data_dir)
+    check_paths(paths, recursive=recursive, leave_out=settings.data_dir)
+    found = find_sources(paths, recursive=recursive, leave_out=settings.data_dir)
     with open_service(settings) as service:
         try:
             with progress_display(as_json=as_json) as show:
@@ -73,7 +80,7 @@ def ingest(
 
 def _ingest(
     service: "Service",
-    found: Sequence["FoundFile"],
+    found: Iterable["Source"],
     collection: str,
     on_duplicate: OnDuplicate,
     show: Show,
@@ -81,13 +88,14 @@ def _ingest(
     follow: bool,
 ) -> "JobProgress":
     """The story of the command: receive everything, then work off what is not there yet."""
+    from indexer.intake import add_to_job
     from indexer.jobs import finish_job, seal_job
     from indexer.progress import job_progress
 
     job_id = _start_job(service, collection)
     try:
-        for batch in _batches(found):
-            _receive(service, job_id, batch, on_duplicate)
+        for batch in _batches(service, job_id, found, collection):
+            add_to_job(service.database, service.originals, job_id, batch, on_duplicate=on_duplicate)
             with service.database.read() as session:
                 show(job_progress(session, job_id))
     finally:
@@ -101,48 +109,54 @@ def _ingest(
 
 
 def _start_job(service: "Service", collection: str) -> str:
-    from corpus.collections import DEFAULT_COLLECTION, find_collection, find_or_create_collection
-    from corpus.errors import CollectionNotFound
     from indexer.jobs import create_job
 
-    try:
-        with service.database.write() as session:
-            collection_id = find_collection(session, collection).id
-            return create_job(session, "ingestion", collection_id=collection_id, receiving=True).id
-    except CollectionNotFound:
-        if collection != DEFAULT_COLLECTION:
-            raise
-    embedder = service.embedder.make()
+    collection_id = _collection_id(service, collection)
     with service.database.write() as session:
-        collection_id = find_or_create_collection(session, name=collection, embedder=embedder).id
         return create_job(session, "ingestion", collection_id=collection_id, receiving=True).id
 
 
-def _receive(
-    service: "Service",
-    job_id: str,
-    batch: Sequence["FoundFile"],
-    on_duplicate: OnDuplicate,
-) -> None:
-    from corpus.errors import TooLarge
-    from indexer.intake import add_failed_item, add_to_job
-    from indexer.jobs import find_job
-    from indexer.uploads import Upload
-    from rag_service.cli.files import check_size, parts_of
+def _collection_id(service: "Service", name: str) -> str:
+    """Return a collection's id; the default one is made when it is first needed."""
+    from corpus.collections import DEFAULT_COLLECTION, find_collection, find_or_create_collection
+    from corpus.errors import CollectionNotFound
 
-    with service.database.read() as session:
-        collection_id = find_job(session, job_id).collection_id or ""
-    uploads = []
-    for file in batch:
+    try:
+        with service.database.read() as session:
+            return find_collection(session, name).id
+    except CollectionNotFound:
+        if name != DEFAULT_COLLECTION:
+            raise
+    embedder = service.embedder.make()
+    with service.database.write() as session:
+        return find_or_create_collection(session, name=name, embedder=embedder).id
+
+
+def _batches(
+    service: "Service", job_id: str, found: Iterable["Source"], collection: str
+) -> Iterator[list[tuple["Bytes", "Upload"]]]:
+    """Yield some uploads at a time; a source that can not be read becomes a failed item of the job.
+
+    Large ones are read from their file or archive while they are stored, before the next one is opened.
+    """
+    from corpus.errors import CorpusError
+    from indexer.intake import add_failed_item
+    from rag_service.cli.archives import DAMAGED
+
+    batch: list[tuple[Bytes, Upload]] = []
+    for source in found:
         try:
-            check_size(file.path, most_bytes=service.limits.upload_bytes)
-        except (TooLarge, OSError) as error:
+            data = source.open(most_bytes=service.limits.upload_bytes)
+            collection_id = _collection_id(service, source.collection or collection)
+        except (CorpusError, *DAMAGED) as error:
             with service.database.write() as session:
-                add_failed_item(session, job_id, name=file.external_id, error=str(error))
-        else:
-            upload = Upload(collection_id, filename=file.path.name, external_id=file.external_id)
-            uploads.append((parts_of(file.path), upload))
-    add_to_job(service.database, service.originals, job_id, uploads, on_duplicate=on_duplicate)
+                add_failed_item(session, job_id, name=source.label, error=str(error))
+            continue
+        batch.append((data, source.upload(collection_id)))
+        if len(batch) == BATCH or not isinstance(data, bytes):
+            yield batch
+            batch = []
+    yield batch
 
 
 def _work_off(service: "Service", job_id: str, show: Show) -> None:
@@ -167,12 +181,6 @@ def _unfinished_jobs(service: "Service", job_id: str) -> list[str]:
     unread = select(JobItem.job_id).where(JobItem.state.in_(("queued", "running")), ours).distinct()
     with service.database.read() as session:
         return sorted(session.scalars(unread))
-
-
-def _batches(found: Sequence["FoundFile"]) -> Iterator[list["FoundFile"]]:
-    rest = iter(found)
-    while batch := list(islice(rest, BATCH_FILES)):
-        yield batch
 
 
 def _outcome(job: "JobProgress") -> str:
