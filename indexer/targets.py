@@ -4,7 +4,7 @@ Besides the active generation, those that are being built, wait for promotion, o
 get every new document too: so promotion and rollback are the change of one row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -46,14 +46,20 @@ class Plan:
 
 def one_embedder(embedder: Embedder) -> FindEmbedder:
     """Return a `FindEmbedder` that knows only this one."""
+    return some_embedders([embedder])
+
+
+def some_embedders(embedders: Sequence[Embedder]) -> FindEmbedder:
+    """Return a `FindEmbedder` that knows these."""
+    known = {embedder.id: embedder for embedder in embedders}
 
     def find(embedder_id: str) -> Embedder:
-        if embedder_id != embedder.id:
+        if embedder_id not in known:
             raise EmbedderMismatch(
-                f"The collection needs embedder {embedder_id}, this worker has {embedder.id}; set "
+                f"The collection needs embedder {embedder_id}, this worker has {', '.join(known)}; set "
                 f"RAG_EMBEDDER to the former or run `rag reindex`."
             )
-        return embedder
+        return known[embedder_id]
 
     return find
 

@@ -7,7 +7,7 @@ from corpus.embedding import Embedder
 from corpus.originals import Originals
 from corpus.settings import Settings
 from indexer.parsing.sandbox import ParserPool
-from indexer.targets import one_embedder
+from indexer.targets import some_embedders
 from indexer.workflows import Worker
 
 
@@ -25,15 +25,15 @@ class RunningWorker:
 
 
 def start_worker(
-    settings: Settings, database: Database, originals: Originals, embedder: Embedder
+    settings: Settings, database: Database, originals: Originals, *embedders: Embedder
 ) -> RunningWorker:
-    """Start to take up jobs in threads of this process."""
+    """Start to take up jobs in threads of this process; those of other embedders are not finished."""
     parser = ParserPool(timeout_s=settings.parse_timeout_s, memory_mb=settings.parse_memory_mb)
     worker = Worker(
         database,
         originals=originals,
         parser=parser,
-        find_embedder=one_embedder(embedder),
+        find_embedder=some_embedders(embedders),
         data_dir=settings.data_dir,
     )
     worker.start()

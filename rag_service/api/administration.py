@@ -68,7 +68,7 @@ def get_generations(
         collection_id = None if collection is None else find_collection(session, collection).id
         rows = [row for row in list_generations(session, collection_id) if after is None or row.id < after]
         page, next_cursor = cut_page(rows[: limit + 1], limit, lambda row: row.id)
-        return GenerationPage(data=[_generation_out(session, row) for row in page], next_cursor=next_cursor)
+        return GenerationPage(data=[generation_out(session, row) for row in page], next_cursor=next_cursor)
 
 
 @router.post(
@@ -80,7 +80,7 @@ def activate(generation_id: GenerationId, service: ServiceDep) -> GenerationOut:
     """Switch to a generation that is ready, or back to a former one, at once."""
     activate_generation(service.database, generation_id)
     with service.database.read() as session:
-        return _generation_out(session, find_generation(session, generation_id))
+        return generation_out(session, find_generation(session, generation_id))
 
 
 @router.post(
@@ -188,7 +188,8 @@ def _reindex_out(session: Session, job: Job) -> ReindexOut:
     return ReindexOut(job=job_out(job_progress(session, job.id)), generation=rebuilds.generation_of(job))
 
 
-def _generation_out(session: Session, row: Generation) -> GenerationOut:
+def generation_out(session: Session, row: Generation) -> GenerationOut:
+    """Return a generation as it is sent."""
     chunking = Chunking.from_key(row.chunking)
     return GenerationOut(
         id=row.id,

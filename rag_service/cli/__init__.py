@@ -16,7 +16,7 @@ import typer
 from rag_service.cli import ingest, search, serve, terminal, upkeep
 from rag_service.cli.collections import collections
 from rag_service.cli.documents import documents
-from rag_service.cli.generations import compact, generations
+from rag_service.cli.generations import compact, generations, reindex
 from rag_service.cli.jobs import jobs
 from rag_service.cli.keys import keys
 
@@ -36,7 +36,9 @@ app.command(rich_help_panel=RUNNING)(serve.serve)
 app.command(rich_help_panel=RUNNING)(serve.worker)
 app.command(rich_help_panel=RUNNING)(upkeep.migrate)
 app.add_typer(generations, name="generations", rich_help_panel=RUNNING)
+app.command(rich_help_panel=RUNNING)(reindex)
 app.command(rich_help_panel=RUNNING)(compact)
+app.command(rich_help_panel=RUNNING)(upkeep.check)
 app.add_typer(keys, name="keys", rich_help_panel=RUNNING)
 
 

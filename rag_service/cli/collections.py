@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rag_service.cli import terminal
-from rag_service.cli.options import AsJson, Limit, Yes
+from rag_service.cli.options import AsJson, Limit, MaxTokens, Overlap, Yes
 from rag_service.cli.workplace import open_database, open_service
 
 Name = Annotated[str, typer.Argument(metavar="COLLECTION", help="Name or id of the collection.")]
@@ -37,14 +37,8 @@ def create(
     name: Annotated[str, typer.Argument(help="A name that no other collection has.")],
     *,
     description: Annotated[str, typer.Option(help="What its documents are about.")] = "",
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(help="Longest chunk in the embedder's tokens.", show_default="the embedder's limit"),
-    ] = None,
-    overlap: Annotated[
-        int | None,
-        typer.Option(help="Tokens that neighbouring chunks share.", show_default="32, or an eighth"),
-    ] = None,
+    max_tokens: MaxTokens = None,
+    overlap: Overlap = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an empty collection; it keeps the embedder of RAG_EMBEDDER and its chunking."""

@@ -1,17 +1,22 @@
 """`rag generations`, `rag reindex`, `rag compact`: which index serves a collection, and making another."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rag_service.cli import terminal
 from rag_service.cli.jobs import exit_code, has_ended, summary, wait_for_job
-from rag_service.cli.options import AsJson, Collection
+from rag_service.cli.options import AsJson, Collection, MaxTokens, Overlap
 from rag_service.cli.progress import progress_display
 from rag_service.cli.workplace import open_database, open_service
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from corpus.embedding import Embedder
     from corpus.models import Generation
+    from indexer.progress import JobProgress
     from rag_service.service import Service
 
 generations = typer.Typer(no_args_is_help=True, help="List index generations, promote one, go back to one.")
@@ -33,11 +38,10 @@ def list_(
     with open_database() as database, database.read() as session:
         collection_id = None if collection is None else find_collection(session, collection).id
         found = list_generations(session, collection_id)
+        if as_json:
+            _print_json(session, found)
+            return
         names = {each.collection_id: find_collection(session, each.collection_id).name for each in found}
-    if as_json:
-        for each in found:
-            terminal.print_json(_json(each, names[each.collection_id]))
-        return
     rows = (
         (
             each.id,
@@ -93,39 +97,80 @@ def rollback(*, collection: Collection = "default") -> None:
     typer.echo(f"{latest.id} serves again.")
 
 
+def reindex(
+    *,
+    collection: Collection = "default",
+    embedder: Annotated[
+        str | None,
+        typer.Option(help="Package or folder of another embedder.", show_default="RAG_EMBEDDER"),
+    ] = None,
+    max_tokens: MaxTokens = None,
+    overlap: Overlap = None,
+    index: Annotated[str, typer.Option(help="How vectors are searched.")] = "flat",
+    manual: Annotated[
+        bool, typer.Option("--manual", help="Stop when it is ready; `rag generations promote` switches.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build a new index from the stored texts, with another embedder or chunking, and switch to it.
+
+    Searches go on over the present index meanwhile; it is kept for `rag generations rollback`.
+    """
+    from corpus.collections import find_collection
+    from corpus.embedding import load_embedder
+    from indexer.rebuilds import request_reindex
+
+    with open_service() as service:
+        present = service.embedder.make()
+        wanted = load_embedder(embedder) if embedder else present
+        with service.database.write() as session:
+            collection_id = find_collection(session, collection).id
+            job_id = request_reindex(
+                session,
+                collection_id,
+                embedder=wanted,
+                max_tokens=max_tokens,
+                overlap=overlap,
+                index_type=index,
+                manual=manual,
+            ).id
+        job = _work_off(service, job_id, present, wanted, as_json=as_json)
+    if embedder and job.status == "completed" and not manual and not as_json:
+        terminal.warn(f"Set RAG_EMBEDDER={embedder} for `rag serve` and all other commands from now on.")
+    raise typer.Exit(exit_code(job))
+
+
 def compact(*, collection: Collection = "default", as_json: AsJson = False) -> None:
     """Fold later changes and deletions into a new base, so that processes start faster."""
     from corpus.collections import find_collection
     from indexer.rebuilds import request_compaction
 
     with open_service() as service:
+        embedder = service.embedder.make()
         with service.database.write() as session:
             job_id = request_compaction(session, find_collection(session, collection).id).id
-        _work_off(service, job_id, as_json=as_json)
-
-
-def _work_off(service: "Service", job_id: str, *, as_json: bool) -> None:
-    """Build in this process, show the progress, and end the command."""
-    service.embedder.make()
-    service.worker.make()
-    with progress_display(as_json=as_json) as show:
-        job = wait_for_job(service.database, job_id, show, is_over=has_ended)
-    if not as_json:
-        typer.echo(summary(job))
+        job = _work_off(service, job_id, embedder, as_json=as_json)
     raise typer.Exit(exit_code(job))
 
 
-def _json(generation: "Generation", collection: str) -> dict[str, object]:
-    return {
-        "id": generation.id,
-        "collection": collection,
-        "state": generation.state,
-        "embedder": generation.embedder,
-        "chunking": generation.chunking,
-        "index_type": generation.index_type,
-        "vector_count": generation.vector_count,
-        "change_number": generation.change_number,
-        "error": generation.error,
-        "created_at": generation.created_at,
-        "activated_at": generation.activated_at,
-    }
+def _work_off(service: "Service", job_id: str, *embedders: "Embedder", as_json: bool) -> "JobProgress":
+    """Build in this process and show the progress."""
+    from corpus.settings import Settings
+    from rag_service.worker import start_worker
+
+    worker = start_worker(Settings.load(), service.database, service.originals, *embedders)
+    try:
+        with progress_display(as_json=as_json) as show:
+            job = wait_for_job(service.database, job_id, show, is_over=has_ended)
+    finally:
+        worker.stop()
+    if not as_json:
+        typer.echo(summary(job))
+    return job
+
+
+def _print_json(session: "Session", found: Iterable["Generation"]) -> None:
+    from rag_service.api.administration import generation_out
+
+    for each in found:
+        terminal.print_json(generation_out(session, each).model_dump(mode="json"))

@@ -14,3 +14,10 @@ Collections = Annotated[
         "--collection", "-c", help="Name or id of a collection; may be repeated.", show_default="default"
     ),
 ]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(help="Longest chunk in the embedder's tokens.", show_default="the embedder's limit"),
+]
+Overlap = Annotated[
+    int | None, typer.Option(help="Tokens that neighbouring chunks share.", show_default="32, or an eighth")
+]

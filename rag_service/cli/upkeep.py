@@ -1,6 +1,21 @@
-"""Commands that keep the data in order: `rag migrate`."""
+"""Commands that keep the data in order: `rag migrate`, `rag check`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rag_service.cli import terminal
+from rag_service.cli.jobs import has_ended, wait_for_job
+from rag_service.cli.options import AsJson
+from rag_service.cli.progress import progress_display
+from rag_service.cli.workplace import open_service
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from indexer.findings import Finding
+    from rag_service.service import Service
 
 
 def migrate() -> None:
@@ -15,3 +30,46 @@ def migrate() -> None:
     after = migrations.current_revision(database)
     database.close()
     typer.echo(f"The database is at revision {after}{' already' if before == after else ''}.")
+
+
+def check(
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is found, from the database.")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Read every text and every byte of the files.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the database, the indexes and the files; ends with 1 if something does not agree."""
+    from indexer import consistency
+
+    with open_service() as service:
+        places = service.database, service.originals, service.generations_dir
+        findings = consistency.check(*places, thorough=thorough)
+        if findings and repair:
+            _repair(service, findings, as_json=as_json)
+            findings = consistency.check(*places, thorough=thorough)
+    if as_json:
+        terminal.print_json({"findings": [asdict(each) for each in findings]})
+    elif findings:
+        terminal.print_table(
+            ("kind", "subject", "what"), ((each.kind, each.subject, each.message) for each in findings)
+        )
+        if not repair:
+            terminal.warn("`rag check --repair` mends what can be mended.")
+    else:
+        typer.echo("Everything agrees.")
+    raise typer.Exit(terminal.FAILED if findings else 0)
+
+
+def _repair(service: "Service", findings: "Sequence[Finding]", *, as_json: bool) -> None:
+    """Mend, and wait for the jobs that mend what takes longer."""
+    from indexer import repair
+
+    done = repair.repair(service.database, service.originals, service.generations_dir, findings)
+    if done.jobs:
+        service.embedder.make()
+        service.worker.make()
+    for job_id in done.jobs:
+        with progress_display(as_json=as_json) as show:
+            wait_for_job(service.database, job_id, show, is_over=has_ended)
