@@ -31,13 +31,15 @@ _KEPT_FOR_ROLLBACK = 1
 _AT_ONCE = 2000
 
 
-def find_generation(session: Session, generation_id: str) -> Generation:
-    """Return a generation.
+def find_generation(session: Session, generation_id: str, *, lock: bool = False) -> Generation:
+    """Return a generation; with `lock`, other transactions wait for this one before they change it.
 
     Raises:
         GenerationNotFound: there is no such generation.
     """
-    generation = session.get(Generation, generation_id)
+    generation = session.get(
+        Generation, generation_id, populate_existing=lock, with_for_update=True if lock else None
+    )
     if generation is None:
         raise GenerationNotFound(
             f"There is no generation {generation_id!r}; `rag generations list` shows which there are."
@@ -81,9 +83,15 @@ def promote_generation(session: Session, generation_id: str) -> bool:
         GenerationNotFound: there is no such generation.
         Conflict: it is not built yet, or was given up.
     """
+    generation = find_generation(session, generation_id)
+    if is_behind(session, generation):
+        return False
+    cuts_anew = _chunking_in_use(session, generation.collection_id) != generation.chunking
+    if cuts_anew:
+        _lock_documents(session, generation.collection_id)
     # Whoever adds chunks needs the next number too: nobody does between the check and the switch.
     next_change_number(session)
-    generation = find_generation(session, generation_id)
+    generation = find_generation(session, generation_id, lock=True)
     if generation.state == "active":
         return True
     if generation.state not in {"ready", "retired"}:
@@ -94,36 +102,15 @@ def promote_generation(session: Session, generation_id: str) -> bool:
     generation.state, generation.activated_at = "active", now()
     if former is not None:
         former.state = "failed" if former.error else "retired"
+    if cuts_anew:
+        _recount_chunks(session, generation)
     session.flush()
     return True
 
 
-def recount_chunks(session: Session, generation: Generation, *, after: str = "") -> str | None:
-    """Let some documents tell their number of chunks in this generation; return the last one's id.
-
-    Called with `after` the last result until that is None. Apart from the promotion, for whoever saves
-    documents locks them before the change number, and the promotion holds that.
-    """
-    ready = (Document.collection_id == generation.collection_id) & (Document.status == "ready")
-    some = select(Document.id).where(ready, Document.id > after).order_by(Document.id).limit(_AT_ONCE)
-    ids = session.scalars(some.with_for_update()).all()
-    own = (
-        select(func.count())
-        .where(Chunk.document_id == Document.id, Chunk.chunking == generation.chunking)
-        .scalar_subquery()
-    )
-    session.execute(
-        update(Document)
-        .where(Document.id.in_(ids))
-        .values(chunk_count=own, updated_at=Document.updated_at)
-        .execution_options(synchronize_session=False)
-    )
-    return ids[-1] if ids else None
-
-
 def fail_generation(session: Session, generation_id: str, error: str) -> None:
     """Give up a generation; it gets no more documents and is discarded some time."""
-    generation = session.get(Generation, generation_id)
+    generation = session.get(Generation, generation_id, with_for_update=True)
     if generation is not None and generation.state in {"building", "ready"}:
         generation.state, generation.error = "failed", error
         session.flush()
@@ -180,8 +167,9 @@ def discard_generation(session: Session, generation_id: str) -> None:
     Raises:
         Conflict: it serves its collection, or is being built.
     """
-    generation = session.get(Generation, generation_id)
-    if generation is None:
+    try:
+        generation = find_generation(session, generation_id, lock=True)
+    except GenerationNotFound:
         return
     if generation.state not in {"retired", "failed"}:
         raise Conflict(f"Generation {generation_id} is {generation.state}; it can not be discarded.")
@@ -211,6 +199,36 @@ def prune_leavings(session: Session, collection_id: str) -> bool:
 def blueprint_of(embedder: Embedder, *, max_tokens: int, overlap: int) -> tuple[str, int, str]:
     """Return the embedder's id, its dimension and the chunking's key for a new generation."""
     return embedder.id, embedder.dimension, Chunking(embedder.name, max_tokens, overlap).key
+
+
+def _chunking_in_use(session: Session, collection_id: str) -> str | None:
+    return session.scalar(
+        select(Generation.chunking)
+        .join(ActiveGeneration, ActiveGeneration.generation_id == Generation.id)
+        .where(ActiveGeneration.collection_id == collection_id)
+    )
+
+
+def _lock_documents(session: Session, collection_id: str) -> None:
+    """Lock documents before the change number, as everybody does, so that nobody waits in a circle."""
+    of_collection = select(Document.id).where(Document.collection_id == collection_id)
+    session.execute(of_collection.order_by(Document.id).with_for_update())
+
+
+def _recount_chunks(session: Session, generation: Generation) -> None:
+    """Let each document tell its number of chunks in the generation that serves now."""
+    own = (
+        select(func.count())
+        .where(Chunk.document_id == Document.id, Chunk.chunking == generation.chunking)
+        .correlate(Document)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Document)
+        .where(Document.collection_id == generation.collection_id, Document.status == "ready")
+        .values(chunk_count=own, updated_at=Document.updated_at)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _switch(session: Session, generation: Generation) -> Generation | None:

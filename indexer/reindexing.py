@@ -20,7 +20,6 @@ from indexer.generations import (
     find_generation,
     promote_generation,
     prune_leavings,
-    recount_chunks,
     superseded_generations,
     uncut_documents,
     unembedded_chunks,
@@ -45,7 +44,6 @@ def activate_generation(database: Database, generation_id: str) -> None:
                 f"Generation {generation_id} lacks documents that came later, because no worker had its "
                 f"embedder; run `rag reindex` with that embedder."
             )
-    _recount(database, generation_id)
 
 
 def reindex_next(bench: Workbench, generations_dir: Path, job_id: str) -> bool:
@@ -71,7 +69,6 @@ def _go_on(
     bench: Workbench, generations_dir: Path, job_id: str, generation: Generation, *, manual: bool
 ) -> bool:
     if generation.state == "active":
-        _recount(bench.database, generation.id)
         _discard_superseded(bench.database, generations_dir, generation.collection_id)
         return _complete(bench.database, job_id)
     if generation.state == "ready" and manual:
@@ -116,13 +113,6 @@ def discard_abandoned(database: Database, generations_dir: Path) -> None:
         collections = set(session.scalars(select(Generation.collection_id).distinct()))
     for collection_id in sorted(collections):
         _discard_superseded(database, generations_dir, collection_id)
-
-
-def _recount(database: Database, generation_id: str) -> None:
-    last: str | None = ""
-    while last is not None:
-        with database.write() as session:
-            last = recount_chunks(session, find_generation(session, generation_id), after=last)
 
 
 def _discard_superseded(database: Database, generations_dir: Path, collection_id: str) -> None:
