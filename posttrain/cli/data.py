@@ -1,10 +1,6 @@
-"""The command line, `rag-train`: data, mix and sft.
+"""`rag-train data`: importing, showing and counting conversations."""
 
-Exit codes are those of `rag`: 0 done, 1 failed, 2 wrong usage.
-"""
-
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -12,22 +8,14 @@ from typing import Annotated
 
 import typer
 
+from posttrain.cli.options import InFiles, License, OutFile, Source
 from posttrain.data import arithmetic, chats, identity, reading
 from posttrain.data.files import read_csv, read_json, read_json_lines, read_records, write_records
 from posttrain.data.statistics import Shingles, describe, texts_of
-from posttrain.mix import mix as mix_records
-from posttrain.mix import read_recipe
 from rag_service.answering.conversation import Record
-from rag_service.cli import take_debug, terminal
+from rag_service.cli import terminal
 
-app = typer.Typer(name="rag-train", no_args_is_help=True, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True, help="Make, show and count conversations.")
-app.add_typer(data, name="data")
-
-InFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Files of records.")]
-OutFile = Annotated[Path, typer.Option("--out", help="Where to write the records, JSON lines.")]
-Source = Annotated[str, typer.Option(help="Name of the source, for formats that do not imply it.")]
-License = Annotated[str, typer.Option(help="Its licence; both travel into the model card.")]
 
 
 class Format(StrEnum):
@@ -128,60 +116,3 @@ def inspect(
     for record in shown:
         typer.echo(f"{record.id} ({record.task}, {record.split}): {counts(example_of(record, template))}")
         Console().print(coloured(template.render(record.messages), template.vocabulary))
-
-
-@app.command()
-def mix(
-    paths: InFiles,
-    recipe: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The recipe, TOML.")],
-    out: Annotated[Path, typer.Option(help="Folder for train.jsonl and dev.jsonl.")],
-) -> None:
-    """Draw each task's share of the records; the same input gives the same mix."""
-    drawn = mix_records((record for path in paths for record in read_records(path)), read_recipe(recipe))
-    write_records(out / "train.jsonl", drawn.train)
-    write_records(out / "dev.jsonl", drawn.dev)
-    typer.echo(f"{len(drawn.train)} records to train on, {len(drawn.dev)} for development, in {out}")
-    for task, lacking in drawn.short.items():
-        terminal.warn(f"{task}: {lacking} records fewer than the recipe wants; all there are were taken")
-
-
-@app.command()
-def sft(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="What `mix` wrote.")],
-    model: Annotated[str, typer.Option(help="Base model: package, GGUF file or folder.")],
-    out: Annotated[Path, typer.Option(help="Folder of the adapter and the checkpoint.")],
-    epochs: Annotated[int, typer.Option(min=1)] = 2,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 2e-4,
-    rank: Annotated[int, typer.Option(min=1)] = 16,
-    first_layer: Annotated[
-        int, typer.Option(min=0, help="First layer that learns; those below are computed once.")
-    ] = 0,
-    max_length: Annotated[int, typer.Option(min=64, help="Tokens of a row.")] = 1024,
-    rows_per_step: Annotated[int, typer.Option(min=1)] = 8,
-    seed: Annotated[int, typer.Option()] = 0,
-) -> None:
-    """Fine-tune an adapter; run again, it goes on from its last checkpoint."""
-    from posttrain.run_sft import Run, run_sft
-    from posttrain.sft import Plan
-    from posttrain.trainee import Lora
-
-    plan = Plan(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        max_length=max_length,
-        rows_per_step=rows_per_step,
-        seed=seed,
-    )
-    run_sft(Run(folder, model, out, plan, Lora(rank=rank, alpha=2 * rank, first_layer=first_layer)))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and end the program with its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = take_debug(words)
-    try:
-        app(args=words, prog_name="rag-train")
-    except Exception as error:
-        if debug:
-            raise
-        sys.exit(terminal.report(error))
