@@ -1,0 +1,133 @@
+"""Deleting and replacing while others read, on both databases."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from corpus.collections import create_collection
+from corpus.database import Database
+from corpus.errors import DocumentNotFound
+from corpus.follower import Follower
+from corpus.models import Chunk, Document
+from corpus.originals import Originals
+from indexer.deletion import remove_document
+from indexer.intake import add_to_job, take_in
+from indexer.jobs import create_job
+from indexer.uploads import Upload
+from tests.fakes import FakeEmbedder
+from tests.workers import make_worker
+
+DOCUMENTS = 40
+READERS = 3
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Originals:
+    """Return the store of the bytes."""
+    return Originals(tmp_path / "originals")
+
+
+@pytest.fixture
+def collection(database: Database, originals: Originals, tmp_path: Path) -> str:
+    """Return the id of a collection with documents."""
+    with database.write() as session:
+        collection_id = create_collection(session, name="default", embedder=FakeEmbedder()).id
+        job_id = create_job(session, "ingestion", collection_id=collection_id).id
+    uploads = [(f"sledge number {n}".encode(), Upload(collection_id)) for n in range(DOCUMENTS)]
+    add_to_job(database, originals, job_id, uploads)
+    with make_worker(database, tmp_path) as worker:
+        assert worker.wait(job_id, timeout_s=60).counts.done == DOCUMENTS
+    return collection_id
+
+
+def read_all_the_time(read: Callable[[], None], work: Callable[[], None]) -> list[BaseException]:
+    """Do the work while readers read without a break; return what they raised."""
+    errors: list[BaseException] = []
+    over = threading.Event()
+
+    def loop() -> None:
+        try:
+            while not over.is_set():
+                read()
+        except BaseException as error:  # noqa: BLE001 - collected for the test
+            errors.append(error)
+
+    readers = [threading.Thread(target=loop) for _ in range(READERS)]
+    for reader in readers:
+        reader.start()
+    try:
+        work()
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+    return errors
+
+
+def test_a_search_after_the_deletion_never_finds_the_document(
+    database: Database, originals: Originals, collection: str, tmp_path: Path
+) -> None:
+    """Neither the rows nor the raw ids of either index, from the moment that the deletion returns."""
+    follower = Follower(database, tmp_path / "generations")
+    query = FakeEmbedder().embed_queries(["sledge number"])
+    deleted: set[str] = set()
+    with database.read() as session:
+        document_of = dict(session.execute(select(Chunk.id, Chunk.document_id)).all())
+
+    def search() -> None:
+        gone = set(deleted)
+        follower.refresh()
+        indexes = follower.indexes(collection)
+        _, dense = indexes.vectors.search(query, DOCUMENTS)
+        found = {int(chunk_id) for chunk_id in dense[0] if chunk_id >= 0}
+        found |= {chunk_id for chunk_id, _ in indexes.lexical.search("sledge", DOCUMENTS)}
+        assert {document_of[chunk_id] for chunk_id in found}.isdisjoint(gone)
+
+    def delete_all() -> None:
+        for document_id in sorted(set(document_of.values())):
+            remove_document(database, originals, document_id)
+            deleted.add(document_id)
+
+    assert read_all_the_time(search, delete_all) == []
+    assert len(deleted) == DOCUMENTS
+    follower.refresh()
+    assert len(follower.indexes(collection).vectors) == len(follower.indexes(collection).lexical) == 0
+    assert list(originals.hashes()) == []
+
+
+def test_a_replacement_is_seen_whole_or_not_at_all(
+    database: Database, originals: Originals, collection: str, tmp_path: Path
+) -> None:
+    """A snapshot has the chunks of one version: never of two, never none."""
+    name = Upload(collection, external_id="ledger")
+    first = take_in(database, originals, b"version0 " * 200, name)
+    with make_worker(database, tmp_path) as worker:
+        assert first.job is not None
+        worker.wait(first.job.id, timeout_s=30)
+
+        def look() -> None:
+            with database.read() as session:
+                own = select(Chunk.text).where(Chunk.document_id == first.document.id)
+                texts = session.scalars(own).all()
+                count = session.get_one(Document, first.document.id).chunk_count
+            assert len(texts) == count > 1
+            assert len({text.split(".")[0] for text in texts}) == 1
+
+        def replace() -> None:
+            for number in range(1, 6):
+                accepted = take_in(database, originals, f"version{number} ".encode() * 200, name)
+                assert accepted.job is not None
+                assert worker.wait(accepted.job.id, timeout_s=30).counts.done == 1
+
+        assert read_all_the_time(look, replace) == []
+    with database.read() as session:
+        assert session.get_one(Document, first.document.id).version == 6
+
+
+def test_deleting_a_document_that_is_not_there_says_so(database: Database, originals: Originals) -> None:
+    """The error names the id."""
+    with pytest.raises(DocumentNotFound, match="doc_nobody"):
+        remove_document(database, originals, "doc_nobody")
