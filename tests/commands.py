@@ -31,8 +31,6 @@ def faults(words: Sequence[str]) -> list[str]:
         if name not in command.commands:
             return [f"no command {name!r} in `rag {' '.join(words)}`"]
         command = command.commands[name]
-    if hasattr(command, "commands") and not rest:
-        return [f"`rag {' '.join(words)}` lacks its command"]
     known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
     known |= {"--help", "-h", "--debug"}
     options = [word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"]

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rag_service.cli import ingest, search, serve, terminal, upkeep
+from rag_service.cli import ingest, search, serve, terminal, tokenize, upkeep
 from rag_service.cli.collections import collections
 from rag_service.cli.documents import documents
 from rag_service.cli.generations import compact, generations, reindex
@@ -39,6 +39,7 @@ app.add_typer(generations, name="generations", rich_help_panel=RUNNING)
 app.command(rich_help_panel=RUNNING)(reindex)
 app.command(rich_help_panel=RUNNING)(compact)
 app.command(rich_help_panel=RUNNING)(upkeep.check)
+app.command(rich_help_panel=RUNNING)(tokenize.tokenize)
 app.add_typer(keys, name="keys", rich_help_panel=RUNNING)
 
 

@@ -58,6 +58,19 @@ def test_documents_name_only_settings_that_exist(path: Path) -> None:
     assert named <= known | {"RAG_TEST_DATA"}
 
 
+def test_hints_of_the_program_name_only_commands_that_exist() -> None:
+    """Errors and docstrings that say "run `rag …`" name real commands and options."""
+    problems = [
+        (str(path.relative_to(ROOT)), fault)
+        for package in ("corpus", "indexer", "rag_service")
+        for path in (ROOT / package).rglob("*.py")
+        for quoted in re.findall(r"`(rag [a-z][^`{}]*)`", path.read_text())
+        for words in written_commands(quoted)
+        for fault in faults(words)
+    ]
+    assert not problems
+
+
 def test_decision_records_have_a_number_of_their_own_and_three_parts() -> None:
     """Each of docs/decisions/ begins with its number and has context, decision and consequences."""
     records = sorted((ROOT / "docs" / "decisions").glob("*.md"))

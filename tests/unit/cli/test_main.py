@@ -155,7 +155,7 @@ def test_tables_are_tab_separated_for_pipes(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "doc_1\t\ndoc_2\t[x] a\n"
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["jobs"], ["jobs", "list", "--nonsense"]])
+@pytest.mark.parametrize("words", [["nonsense"], ["jobs", "nonsense"], ["jobs", "list", "--nonsense"]])
 def test_the_check_of_written_commands_finds_faults(words: list[str]) -> None:
     """tests/commands.py, which holds documents against the program, does refuse."""
     assert faults(words)
