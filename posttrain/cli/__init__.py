@@ -12,6 +12,7 @@ import typer
 
 from posttrain.cli.data import data
 from posttrain.cli.options import InFiles
+from posttrain.cli.probe import probe
 from posttrain.data.files import read_records, write_records
 from posttrain.mix import mix as mix_records
 from posttrain.mix import read_recipe
@@ -19,6 +20,7 @@ from rag_service.cli import take_debug, terminal
 
 app = typer.Typer(name="rag-train", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
+app.command()(probe)
 
 
 @app.command()

@@ -1,0 +1,79 @@
+"""`rag-train probe`: what the model knows by itself."""
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posttrain.cli.options import License, Source
+from posttrain.data.files import write_records
+from posttrain.data.reading import Source as DataSource
+from posttrain.probe_questions import read_probe_questions
+from rag_service.answering.chat_model import Sampling
+from rag_service.cli import terminal
+
+
+def probe(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="Questions with answers, or records; JSON lines."),
+    ],
+    model: Annotated[str, typer.Option(help="Base model: package, GGUF file or folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results, the records and the report.")],
+    adapter: Annotated[str, typer.Option(help="Folder of an adapter, to probe again after training.")] = "",
+    draws: Annotated[int, typer.Option(min=1, help="Answers drawn to each question.")] = 8,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 0.7,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 32,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many questions of each file.")] = None,
+    *,
+    search: Annotated[
+        bool, typer.Option("--search/--refuse", help="What is taught where nothing is known.")
+    ] = False,
+    seed: Annotated[int, typer.Option()] = 0,
+    source: Source = "local file",
+    license_: License = "unknown",
+) -> None:
+    """Draw answers without any document; run again, it goes on where it was stopped."""
+    from corpus.settings import Settings
+    from posttrain.probe import probe as run_probe
+    from posttrain.probe import sampled_answers
+    from posttrain.probe_report import make_report, probe_records, report_json, report_markdown
+    from posttrain.sampling import ROWS_AT_ONCE, load_sampler
+
+    given = DataSource(source, license_)
+    questions = [each for path in paths for each in islice(read_probe_questions(path, given), limit)]
+    sampler = load_sampler(model, models_dir=Settings.load().models_dir, adapter=adapter)
+    sampling = Sampling(max_tokens, temperature, seed, stop=("\n",))
+    results = run_probe(
+        questions,
+        sampled_answers(sampler, sampling, draws),
+        out / "results.jsonl",
+        settings=f"{sampler.name} {sampler.sha256} {draws} draws {sampling}",
+        at_once=max(1, ROWS_AT_ONCE // draws),
+        progress=progress_line("probed", "questions"),
+    )
+    records = probe_records(questions, results, on_unknown="search" if search else "refuse")
+    count = write_records(out / "records.jsonl", records)
+    report = make_report(questions, results)
+    page = report_markdown(report, title=f"What {sampler.name} knows without documents")
+    (out / "report.md").write_text(page, encoding="utf-8")
+    (out / "report.json").write_text(report_json(report), encoding="utf-8")
+    typer.echo(f"\n{page}\n{count} records in {out / 'records.jsonl'}")
+
+
+def progress_line(done_word: str, noun: str) -> Callable[[int, int], None]:
+    """Return a function that prints how far the work is, its rate and the time left."""
+    began = time.monotonic()
+    first: list[int] = []
+
+    def show(done: int, total: int) -> None:
+        first.append(done)
+        rate = (done - first[0]) / max(time.monotonic() - began, 1e-9)
+        left = f", {(total - done) / rate / 60:.0f} min left" if rate else ""
+        line = f"{done_word} {done} of {total} {noun}, {rate:.2f} a second{left}"
+        typer.echo(f"\r{line}   " if terminal.is_terminal() else line, nl=not terminal.is_terminal())
+
+    return show
