@@ -16,6 +16,7 @@ import typer
 from rag_service.cli import ingest, search, serve, terminal, tokenize, upkeep
 from rag_service.cli.collections import collections
 from rag_service.cli.documents import documents
+from rag_service.cli.evaluation import evaluation
 from rag_service.cli.generations import compact, generations, reindex
 from rag_service.cli.jobs import jobs
 from rag_service.cli.keys import keys
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 QUESTIONS, DOCUMENTS, RUNNING = "Questions", "Documents", "Running it"
 app.command(rich_help_panel=QUESTIONS)(search.search)
+app.add_typer(evaluation, name="eval", rich_help_panel=QUESTIONS)
 app.command(rich_help_panel=DOCUMENTS)(ingest.ingest)
 app.add_typer(documents, name="documents", rich_help_panel=DOCUMENTS)
 app.add_typer(collections, name="collections", rich_help_panel=DOCUMENTS)
