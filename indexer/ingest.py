@@ -21,7 +21,7 @@ from indexer.chunking import split_into_chunks
 from indexer.claims import Failure, Work, claim_batch, record_failures
 from indexer.deletion import drop_originals
 from indexer.jobs import begin_job, finish_job
-from indexer.saving import CutDocument, IndexedDocument, Vectors, save_documents
+from indexer.saving import CutDocument, IndexedDocument, Vectors, save_documents, save_texts
 from indexer.storable import storable
 from indexer.targets import FindEmbedder, Plan, read_plan
 from indexer.turns import Turns
@@ -153,8 +153,14 @@ def _in_portions(documents: Iterable[CutDocument]) -> Iterator[list[CutDocument]
 
 
 def _index(bench: Workbench, documents: Sequence[CutDocument], *, urgent: bool) -> None:
-    """Embed and save documents together; if that fails, each alone."""
+    """Embed and save documents together; if that fails, each alone.
+
+    While the embedder is busy, what is urgent can be found by its words already.
+    """
     try:
+        if urgent and bench.turns.taken:
+            with bench.database.write() as session:
+                save_texts(session, documents)
         indexed = _embed(bench, documents, urgent=urgent)
         with bench.database.write() as session:
             replaced = save_documents(session, indexed)

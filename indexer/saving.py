@@ -75,6 +75,33 @@ def save_documents(session: Session, documents: Sequence[IndexedDocument]) -> li
     return [sha256 for each in saved for sha256 in _publish(session, each.cut)]
 
 
+def save_texts(session: Session, documents: Sequence[CutDocument]) -> None:
+    """Make new documents searchable by their words, before their vectors are there.
+
+    They stay `processing` until `save_documents` puts the whole in the place of this. Documents that
+    readers see already are left alone: they change as a whole.
+    """
+    _keep_collections(session, {each.work.collection_id for each in documents})
+    new = [
+        each
+        for each in sorted(documents, key=lambda each: each.work.document_id)
+        if _still_wanted(session, each.work) and _is_new(session, each.work)
+    ]
+    if not new:
+        return
+    number = next_change_number(session)
+    bury_chunks(session, document_ids=[each.work.document_id for each in new], change_number=number)
+    sets = [chunks for each in new for chunks in _chunk_sets(IndexedDocument(each, {}))]
+    insert_chunks(session, sets, number)
+    for each in new:
+        session.get_one(Document, each.work.document_id).title = each.title
+        _keep_text(session, each)
+
+
+def _is_new(session: Session, work: Work) -> bool:
+    return session.get_one(Document, work.document_id).status in {"pending", "processing"}
+
+
 def _document_id(document: IndexedDocument) -> str:
     return document.cut.work.document_id
 
@@ -161,7 +188,7 @@ def _publish(session: Session, cut: CutDocument) -> list[str]:
     """Make a version the current one; return the hashes of the bytes that it replaces."""
     work = cut.work
     document = session.get_one(Document, work.document_id)
-    version = session.get_one(DocumentVersion, (work.document_id, work.version))
+    version = _keep_text(session, cut)
     replaced = session.scalars(
         delete(DocumentVersion)
         .where(
@@ -173,9 +200,6 @@ def _publish(session: Session, cut: CutDocument) -> list[str]:
         .execution_options(synchronize_session=False)
     ).all()
     version.state = "current"
-    version.text = cut.parsed.text
-    version.pages = [asdict(page) for page in cut.parsed.pages]
-    version.headings = [asdict(heading) for heading in cut.parsed.headings]
     document.status, document.error = "ready", None
     document.version, document.sha256 = work.version, work.sha256
     document.title, document.media_type = cut.title, cut.parsed.media_type
@@ -183,6 +207,15 @@ def _publish(session: Session, cut: CutDocument) -> list[str]:
     document.chunk_count = len(cut.chunks[cut.plan.active.chunking.key])
     _finish_item(session, work, state="done", error=None)
     return [sha256 for sha256 in replaced if sha256 != work.sha256]
+
+
+def _keep_text(session: Session, cut: CutDocument) -> DocumentVersion:
+    """Store what was read in the version that it was read from."""
+    version = session.get_one(DocumentVersion, (cut.work.document_id, cut.work.version))
+    version.text = cut.parsed.text
+    version.pages = [asdict(page) for page in cut.parsed.pages]
+    version.headings = [asdict(heading) for heading in cut.parsed.headings]
+    return version
 
 
 def _finish_item(session: Session, work: Work, *, state: str, error: str | None) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from corpus.collections import create_collection
 from corpus.database import Database
+from corpus.follower import Follower
 from corpus.models import Chunk, Document, DocumentVersion, Embedding, Job, Tombstone
 from corpus.originals import Originals
 from indexer.deletion import remove_document
@@ -91,6 +92,30 @@ def test_a_small_upload_is_ready_within_a_second(
         finish(worker, take_in(database, originals, f"text {number}".encode(), Upload(collection)))
         times.append(time.monotonic() - started)
     assert min(times) < 1
+
+
+def test_a_small_upload_is_found_by_its_words_while_the_embedder_is_busy(
+    worker: Worker, database: Database, originals: Originals, collection: str, tmp_path: Path
+) -> None:
+    """Its chunks come before their vectors; then all of it takes their place."""
+    follower = Follower(database, tmp_path / "generations")
+    follower.indexes(collection)
+    with worker._bench.turns.turn(urgent=False):
+        accepted = take_in(database, originals, b"an urgent telegram", Upload(collection))
+        deadline = time.monotonic() + 5
+        found: list[tuple[int, float]] = []
+        while not found and time.monotonic() < deadline:
+            time.sleep(0.02)
+            follower.refresh()
+            found = follower.indexes(collection).lexical.search("telegram", 1)
+        assert len(found) == 1
+        assert len(follower.indexes(collection).vectors) == 0
+        assert show(database, accepted.document.id).status == "processing"
+    assert finish(worker, accepted) == "completed"
+    follower.refresh()
+    indexes = follower.indexes(collection)
+    assert indexes.vectors.ids().tolist() == sorted(indexes.lexical.ids())
+    assert len(indexes.vectors) == 1
 
 
 def test_a_given_text_comes_back_exactly(
