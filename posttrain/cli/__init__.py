@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from posttrain.cli import synthetic as _synthetic  # noqa: F401 - its commands join `data`
 from posttrain.cli.data import data
 from posttrain.cli.options import InFiles
 from posttrain.cli.probe import probe

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from posttrain.data.files import Json
@@ -76,6 +77,20 @@ def import_mawps(rows: Iterable[dict[str, str]]) -> Iterator[Record]:
             ),
             meta=Meta(gold=(answer,), source=MAWPS.name, license=MAWPS.license),
         )
+
+
+def reasoned(record: Record) -> Record:
+    """Return the record with everything before its last words as reasoning, which readers do not see.
+
+    Calculator calls and results stay where they are, between the steps.
+    """
+    last = record.messages[-1]
+    *steps, answer = last.parts
+    thought = [replace(part, type="reasoning") if part.type == "text" else part for part in steps]
+    spoken = replace(answer, text=answer.text.lstrip())
+    return replace(
+        record, id=f"{record.id}-reasoned", messages=(*record.messages[:-1], assistant(*thought, spoken))
+    )
 
 
 def computes(expression: str, result: str) -> bool:

@@ -1,0 +1,84 @@
+"""Passages that look right and are not: beside the gold passage, and in its place.
+
+The published recipe for this (RAFT, Zhang et al. 2024, arXiv:2403.10131) keeps the answer as the target
+where the gold passage is taken out, so that the model learns it by heart. Here the target is then a
+refusal: what the passages do not say is not to be said.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+
+from corpus.lexical_index import LexicalIndex
+from posttrain.data.grounded import Grounded, grounded_of, refused, with_passages
+from rag_service.answering.conversation import Record, SourcePassage
+from rag_service.evaluation.measures import contains_gold
+
+_CANDIDATES = 24  # of which those that hold the answer fall out
+
+
+@dataclass(frozen=True, slots=True)
+class Distraction:
+    """How many passages a record is to have at least and at most, and how many lose their gold one."""
+
+    fewest: int = 5
+    most: int = 5
+    without_gold: float = 0.0
+    seed: int = 0
+
+
+class PassagePool:
+    """All passages of a set of records, found by BM25 (the service's own lexical index)."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        passages: dict[str, SourcePassage] = {}
+        for record in records:
+            for message in record.messages:
+                for part in message.parts:
+                    passages |= {each.id: each for each in part.passages if each.id not in passages}
+        self._passages = list(passages.values())
+        self._index = LexicalIndex()
+        self._index.add(range(len(self._passages)), [f"{each.title}\n{each.text}" for each in self._passages])
+        self._index.commit()
+
+    def near_misses(self, parts: Grounded, count: int, random: Random) -> list[SourcePassage]:
+        """Return the passages that match the question best, without its own and any that hold its answer.
+
+        A passage that holds the answer by chance may be a second gold one; calling it a distractor
+        would teach not to see it. Where too few match, others are drawn.
+        """
+        own = {passage.id for passage in parts.passages}
+        found = self._index.search(f"{parts.question} {parts.search.text}", _CANDIDATES + count)
+        ranked = [self._passages[number] for number, _ in found]
+        others = random.sample(self._passages, min(len(self._passages), _CANDIDATES))
+        distinct = {each.id: each for each in (*ranked, *others) if each.id not in own}
+        fitting = (each for each in distinct.values() if not _tells(each, parts.record.meta.gold))
+        return list(islice(fitting, max(count, 0)))
+
+
+def distracted(records: Iterable[Record], pool: PassagePool, how: Distraction) -> Iterator[Record]:
+    """Yield each grounded record among near misses, the gold passage at a random place.
+
+    A share of the answers loses its gold passage and becomes a refusal. Records of other shapes come
+    out as they are. The same input and seed give the same records.
+    """
+    random = Random(how.seed)  # noqa: S311 - an order of data, no secret
+    for record in records:
+        parts = grounded_of(record)
+        if parts is None:
+            yield record
+            continue
+        count = random.randint(how.fewest, how.most)
+        loses_gold = bool(parts.gold) and random.random() < how.without_gold
+        kept = [] if loses_gold else list(parts.passages)
+        passages = kept + pool.near_misses(parts, count - len(kept), random)
+        random.shuffle(passages)
+        if not loses_gold:
+            yield with_passages(parts, passages)
+        elif passages:
+            yield refused(parts, passages, suffix="near-miss")
+
+
+def _tells(passage: SourcePassage, answers: tuple[str, ...]) -> bool:
+    return contains_gold(f"{passage.title} {passage.text}", answers)

@@ -1,0 +1,133 @@
+"""Questions about the user's own documents, written by a chat model and kept if they survive a round trip.
+
+The answerer is trained for this task too (`writing_records`), so that it can write about documents
+that must not leave the house; a larger model behind RAG_CHAT_BASE_URL writes better ones.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from posttrain.asking import ask
+from posttrain.data.grounded import grounded_of
+from posttrain.data.reading import Source, grounded_record, split_of
+from rag_service.answering.chat_model import ChatModel, Sampling
+from rag_service.answering.conversation import Message, Record, SourcePassage, assistant, user
+from rag_service.evaluation.measures import contains_gold, token_f1, without_markers
+
+Fate = Literal["kept", "unreadable", "not in the text", "gives itself away", "repeated", "lost on the way"]
+REQUEST = "Write a question that this text answers, and the answer in a few words of the text."
+_FORM = re.compile(r"\s*(?:Question|Q): *(?P<question>[^\n]+?)\s*\n+\s*(?:Answer|A): *(?P<answer>[^\n]+)")
+_LONGEST_ANSWER = 15  # words
+_SAME_F1 = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenQuestion:
+    """A question about a passage and its answer, in words of the passage."""
+
+    question: str
+    answer: str
+
+
+def write_questions(
+    passages: Iterable[SourcePassage],
+    model: ChatModel,
+    source: Source,
+    *,
+    each: int = 1,
+    seed: int = 0,
+    report: Callable[[Fate], None] = lambda _fate: None,
+) -> Iterator[Record]:
+    """Yield a record for every question that can be read, fits the passage and comes back.
+
+    `report` is told what became of each of the `each` questions that a passage gets.
+    """
+    for passage in passages:
+        kept: list[WrittenQuestion] = []
+        for number in range(each):
+            written = _write(passage, model, seed=seed + number, greedy=number == 0)
+            fate = _fate(written, kept, passage, model)
+            report(fate)
+            if fate == "kept" and written:
+                kept.append(written)
+                yield _record(written, passage, number, source)
+
+
+def writing_messages(passage: SourcePassage) -> tuple[Message, ...]:
+    """Return the conversation that asks for a question; the same in training and in use."""
+    title = f"{passage.title}\n" if passage.title else ""
+    return (user(f"{REQUEST}\n\n{title}{passage.text}"),)
+
+
+def read_question(text: str) -> WrittenQuestion | None:
+    """Read what a model wrote; None if it is not in the form that was asked for."""
+    found = _FORM.match(text)
+    if found is None:
+        return None
+    return WrittenQuestion(found["question"].strip(), found["answer"].strip().rstrip("."))
+
+
+def writing_records(records: Iterable[Record]) -> Iterator[Record]:
+    """Turn records with a gold passage around: the passage is given, question and answer are written.
+
+    A question that leans on the turns before it is left out.
+    """
+    for record in records:
+        parts = grounded_of(record)
+        if parts is None or len(parts.gold) != 1 or len(parts.history) != 1:
+            continue
+        reply = f"Question: {parts.question}\nAnswer: {record.meta.gold[0]}"
+        yield Record(
+            id=f"{record.id}-written",
+            task="write_question",
+            split=record.split,
+            messages=(*writing_messages(parts.gold[0]), assistant(reply)),
+            meta=record.meta,
+        )
+
+
+def _write(passage: SourcePassage, model: ChatModel, *, seed: int, greedy: bool) -> WrittenQuestion | None:
+    sampling = Sampling(max_tokens=80, temperature=0.0 if greedy else 0.7, seed=seed)
+    return read_question(ask(model, writing_messages(passage), sampling=sampling).text)
+
+
+def _fate(
+    written: WrittenQuestion | None, kept: list[WrittenQuestion], passage: SourcePassage, model: ChatModel
+) -> Fate:
+    if written is None or len(written.answer.split()) > _LONGEST_ANSWER:
+        return "unreadable"
+    if not contains_gold(f"{passage.title} {passage.text}", [written.answer]):
+        return "not in the text"
+    if contains_gold(written.question, [written.answer]):
+        return "gives itself away"
+    if any(written.question.lower() == other.question.lower() for other in kept):
+        return "repeated"
+    return "kept" if _comes_back(written, passage, model) else "lost on the way"
+
+
+def _comes_back(written: WrittenQuestion, passage: SourcePassage, model: ChatModel) -> bool:
+    """Whether the model, with the passage before it, gives the same answer."""
+    reply = ask(model, (user(written.question),), [passage], sampling=Sampling(max_tokens=60))
+    text = without_markers(reply.text)
+    same = contains_gold(text, [written.answer]) or token_f1(text, [written.answer]) >= _SAME_F1
+    return same and not reply.refused
+
+
+def _record(written: WrittenQuestion, passage: SourcePassage, number: int, source: Source) -> Record:
+    return grounded_record(
+        f"written-{passage.id}-{number}",
+        written.question,
+        passage,
+        [written.answer],
+        split=split_of(passage.title or passage.id),
+        source=source,
+    )
+
+
+def tally(fates: Mapping[Fate, int]) -> str:
+    """Return a line: how many questions were written, how many kept, and why others were not."""
+    total = sum(fates.values())
+    others = ", ".join(f"{count} {fate}" for fate, count in fates.items() if fate != "kept")
+    return f"{total} questions written, {fates.get('kept', 0)} kept" + (f" ({others})" if others else "")

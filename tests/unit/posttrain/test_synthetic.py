@@ -1,0 +1,114 @@
+"""Records made from records: near misses, changed facts, other subjects, reasoning."""
+
+import re
+from random import Random
+
+import pytest
+
+from posttrain.data.arithmetic import import_gsm8k, reasoned
+from posttrain.data.distractors import Distraction, PassagePool, distracted
+from posttrain.data.grounded import grounded_of
+from posttrain.data.reading import SQUAD, grounded_record
+from posttrain.data.swaps import about_others, changed_facts, other_answer
+from rag_service.answering.conversation import Record, SourcePassage
+from rag_service.evaluation.measures import contains_gold
+
+FACTS = (
+    ("Orson Kovacs", "What does Orson Kovacs keep?", "generators", "Orson Kovacs keeps the generators."),
+    ("Milo Kovacek", "What does Milo Kovacek keep?", "vehicles", "Milo Kovacek keeps the vehicles."),
+    ("Agnes", "What does the generator burn an hour?", "14 litres", "The generator Agnes burns 14 litres."),
+    ("Hut", "When was the hut built?", "1962", "The hut was built in 1962 by Ingrid Maurstad."),
+    ("Founder", "Who founded the station?", "Ingrid Maurstad", "The station was founded by Ingrid Maurstad."),
+    ("Cook", "Who cooks at the station?", "Pavel Lind", "At the station Pavel Lind cooks and bakes."),
+)
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    """Return one answer a fact, each with a passage of its own."""
+    return [
+        grounded_record(
+            f"r{n}", question, SourcePassage(f"p{n}", text, title), [answer], split="train", source=SQUAD
+        )
+        for n, (title, question, answer, text) in enumerate(FACTS)
+    ]
+
+
+def test_near_misses_stand_beside_the_gold_passage_and_the_marker_follows_it(records: list[Record]) -> None:
+    """The cited number is that of the gold passage wherever it came to stand; none else tells the answer."""
+    made = list(distracted(records, PassagePool(records), Distraction(3, 3)))
+    places = set()
+    for record in made:
+        parts = grounded_of(record)
+        assert parts is not None
+        (gold,) = parts.gold
+        place = parts.passages.index(gold) + 1
+        places.add(place)
+        assert record.messages[-1].text.endswith(f"[{place}].")
+        others = [passage for passage in parts.passages if passage != gold]
+        assert not any(contains_gold(passage.text, record.meta.gold) for passage in others)
+    assert len(places) > 1
+    assert made == list(distracted(records, PassagePool(records), Distraction(3, 3)))
+
+
+def test_without_its_gold_passage_the_reply_is_a_refusal(records: list[Record]) -> None:
+    """Near misses stay; the answer is in none of them, and it is not the target."""
+    made = list(distracted(records, PassagePool(records), Distraction(2, 2, without_gold=1.0)))
+    assert made
+    for record in made:
+        parts = grounded_of(record)
+        assert parts is not None
+        assert parts.passages
+        assert record.task == "rag_refuse"
+        assert [part.type for part in parts.reply] == ["refusal"]
+        number = int(record.id[1])
+        assert f"p{number}" not in {passage.id for passage in parts.passages}
+        assert not record.meta.gold
+
+
+def test_changed_facts_stand_in_passage_and_reply_alike(records: list[Record]) -> None:
+    """The new answer is in both, the old one in neither."""
+    made = {record.id: record for record in changed_facts(records)}
+    assert {"r2-changed", "r3-changed", "r4-changed", "r5-changed"} == set(made)
+    for name, record in made.items():
+        old, new = FACTS[int(name[1])][2], record.meta.gold
+        parts = grounded_of(record)
+        assert parts is not None
+        assert contains_gold(parts.passages[0].text, new)
+        assert contains_gold(record.messages[-1].text, new)
+        assert not contains_gold(parts.passages[0].text, [old])
+
+
+@pytest.mark.parametrize(("old", "shape"), [("14 litres", r"\d\d litres"), ("1962", r"19\d\d")])
+def test_numbers_keep_their_shape(old: str, shape: str) -> None:
+    """A number has as many digits as before, a year its century."""
+    new = other_answer(old, [], Random(1))  # noqa: S311 - no secret
+    assert new != old
+    assert re.fullmatch(shape, new or "")
+
+
+def test_a_question_about_somebody_else_is_refused(records: list[Record]) -> None:
+    """The other name is not in the passage; neither is the question's old name in the question."""
+    made = list(about_others(records))
+    assert {record.id for record in made} == {"r0-other-subject", "r1-other-subject"}
+    for record in made:
+        parts = grounded_of(record)
+        assert parts is not None
+        assert record.task == "rag_refuse"
+        assert parts.search.text == parts.question
+        assert FACTS[int(record.id[1])][0] not in parts.question
+
+
+def test_steps_become_reasoning_and_the_answer_stays() -> None:
+    """Calls and results stay between the steps; only the last words are text."""
+    row = {"question": "How many?", "answer": "Half is 48/2=<<48/2=24>>24.\nSo 24.\n#### 24"}
+    (record,) = import_gsm8k([row])
+    parts = reasoned(record).messages[-1].parts
+    assert [part.type for part in parts] == [
+        "reasoning",
+        "calculate",
+        "calculate_result",
+        "reasoning",
+        "text",
+    ]
+    assert parts[-1].text == "The answer is 24."
