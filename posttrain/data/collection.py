@@ -27,7 +27,7 @@ def collection_passages(
         .join(Document, Chunk.document_id == Document.id)
         .where(Chunk.collection_id == collection.id, Chunk.chunking == chunking)
         .order_by(Chunk.id)
-    ).tuples()
+    )
     passages = [
         SourcePassage(f"chk_{number}", text, title)
         for number, text, title in rows
