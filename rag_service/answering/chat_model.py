@@ -41,7 +41,8 @@ class Fingerprint:
 class Usage:
     """Tokens read and written in a turn, and the milliseconds that took.
 
-    `cached_tokens` of the `prompt_tokens` were known from before.
+    `cached_tokens` of the `prompt_tokens` were known from before. `estimated`: a server did not count
+    them all, so that some are a quarter of the characters.
     """
 
     prompt_tokens: int = 0
@@ -49,6 +50,7 @@ class Usage:
     cached_tokens: int = 0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

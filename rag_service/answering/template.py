@@ -264,6 +264,13 @@ def passages_text(passages: Sequence[SourcePassage], first_number: int = 1) -> s
     return "\n\n".join(blocks)
 
 
+def marked_text(part: Part, first_number: int = 1) -> tuple[Marker | None, str, Marker | None]:
+    """Return the marker before a part, its text and the marker after it; passages get numbers."""
+    before, after = _MARKS[part.type]
+    text = passages_text(part.passages, first_number) if part.type == "search_result" else part.text
+    return before, text, after
+
+
 def _part_segments(
     parts: Iterable[Part],
     first_number: int,
@@ -272,8 +279,7 @@ def _part_segments(
 ) -> Iterator[Segment]:
     number = first_number
     for part in parts:
-        before, after = _MARKS[part.type]
-        text = passages_text(part.passages, number) if part.type == "search_result" else part.text
+        before, text, after = marked_text(part, number)
         number += len(part.passages)
         ids = (
             *(marker_ids(before) if before else ()),
