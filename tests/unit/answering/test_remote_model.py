@@ -8,12 +8,14 @@ import pytest
 from pydantic import SecretStr
 
 from corpus.errors import PromptTooLong
+from corpus.settings import Settings
 from rag_service.answering.chat_model import End, Sampling
 from rag_service.answering.chat_server import ChatServer
 from rag_service.answering.conversation import Message, Part, SourcePassage, assistant, system, user
 from rag_service.answering.defusing import defused
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.remote_model import RemoteModel, tokens_at_most
+from rag_service.app import models_of
 from tests.scripted_server import Answer, ScriptedServer, begin, chunk, events, said, scripted_server, status
 
 KEY = "sk-very-secret"
@@ -272,3 +274,13 @@ def test_token_counts_are_estimates_from_above() -> None:
     assert tokens_at_most("Each burns 14 litres an hour.") == 10
     assert tokens_at_most("發電機") == 3
     assert tokens_at_most("\ud800") == 1
+
+
+@pytest.mark.usefixtures("work_folder")
+def test_the_setting_chooses_the_server() -> None:
+    """Nothing is asked yet, so a server may come up later; the key does not show."""
+    settings = Settings.load(chat_base_url="http://localhost:1/v1", chat_model="big", chat_api_key=KEY)
+    chosen = models_of(settings).load_chat_model()
+    assert isinstance(chosen, RemoteModel)
+    assert (chosen.name, chosen.context_length) == ("big", 4096)
+    assert KEY not in repr(settings) + repr(vars(chosen))
