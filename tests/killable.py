@@ -125,6 +125,13 @@ def do_anything(url: str, data_dir: Path, log: Path, seed: int) -> None:
             time.sleep(choice.uniform(0, 0.05))
 
 
+def work_on(url: str, data_dir: Path) -> None:
+    """Be a worker until killed."""
+    with make_worker(Database(url), data_dir):
+        while True:
+            time.sleep(1)
+
+
 def settle(url: str, data_dir: Path) -> None:
     """Let a worker finish everything that was begun."""
     database = Database(url)
