@@ -17,19 +17,19 @@ def without_near_duplicates(passages: Iterable[Passage]) -> Iterator[Passage]:
     and have the same numbers and capitalised words in the same order: two price lists that differ in
     one price are two passages.
     """
-    seen: list[tuple[tuple[str, ...], frozenset[tuple[str, ...]]]] = []
+    seen: dict[tuple[str, ...], list[str]] = {}  # texts by their numbers and capitalised words
     for passage in passages:
-        telling, triples = tuple(_TELLING.findall(passage.text)), _word_triples(passage.text)
-        if any(telling == other and _jaccard(triples, known) >= SIMILARITY for other, known in seen):
-            continue
-        seen.append((telling, triples))
-        yield passage
+        alike = seen.setdefault(tuple(_TELLING.findall(passage.text)), [])
+        if not any(_resemble(passage.text, text) for text in alike):
+            alike.append(passage.text)
+            yield passage
+
+
+def _resemble(first: str, second: str) -> bool:
+    one, two = _word_triples(first), _word_triples(second)
+    return len(one & two) / len(one | two) >= SIMILARITY
 
 
 def _word_triples(text: str) -> frozenset[tuple[str, ...]]:
     words = _WORD.findall(text.casefold())
     return frozenset(tuple(words[at : at + 3]) for at in range(max(1, len(words) - 2)))
-
-
-def _jaccard(left: frozenset[tuple[str, ...]], right: frozenset[tuple[str, ...]]) -> float:
-    return len(left & right) / len(left | right)
