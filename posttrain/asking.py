@@ -1,34 +1,31 @@
-"""One turn of a chat model over given passages, as the service would open it."""
+"""One turn of a chat model over given passages, through the service's own prompt and tool loop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from rag_service.answering.chat_model import ChatModel, Sampling
-from rag_service.answering.conversation import Message, Part, SourcePassage, user
+from rag_service.answering.conversation import Message, SourcePassage
 from rag_service.answering.markers import Call, Delta
-from rag_service.answering.template import passages_text
+from rag_service.answering.prompt import Prompt, build_prompt, system_text
+from rag_service.answering.refusals import is_refusal
+from rag_service.answering.tools import ToolCall, ToolLoop
+from rag_service.retrieval.passages import Passage, Scores
+
+DAY = date(2026, 1, 5)  # what the system message calls today: always the same, so that runs compare
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a model wrote: visible text, whether it is marked as a refusal, the first tool it asked for."""
+    """What a model wrote: its visible text, whether that is a refusal, its use of tools.
+
+    `read` are the passages that fitted the context, in the order of their numbers.
+    """
 
     text: str
     refused: bool = False
-    call: Call | None = None
-
-
-def grounded_prompt(
-    messages: Sequence[Message], passages: Sequence[SourcePassage], *, trained: bool
-) -> tuple[list[Message], list[Part]]:
-    """Return turns and the parts that open the assistant's: a search and its result if it knows these.
-
-    A model that does not know the markers finds the passages above the question.
-    """
-    if trained:
-        found = Part("search_result", passages=tuple(passages))
-        return list(messages), [Part("search", messages[-1].text), found]
-    return [*messages[:-1], user(f"{passages_text(passages)}\n\n{messages[-1].text}")], []
+    calls: tuple[ToolCall, ...] = ()
+    read: tuple[SourcePassage, ...] = ()
 
 
 def ask(
@@ -38,17 +35,63 @@ def ask(
     *,
     sampling: Sampling,
 ) -> Written:
-    """Let the model write one turn, up to its end or its first call."""
-    opening: list[Part] = []
-    if passages:
-        messages, opening = grounded_prompt(messages, passages, trained=model.skill == "trained")
-    with model.begin(messages) as turn:
-        turn.append(*opening)
+    """Let the model write a turn, as the service does; a search that it asks for is off."""
+    prompt = _prompt(model, messages, passages, sampling)
+    loop = ToolLoop(None, list(prompt.in_context))
+    with model.begin(prompt.messages) as turn:
+        turn.append(*prompt.opening)
+        said = [item for item in loop.run(turn, sampling) if isinstance(item, Delta)]
+    return _written(said, tuple(loop.calls), [passages[each.chunk_id] for each in prompt.in_context])
+
+
+def first_move(
+    model: ChatModel, messages: Sequence[Message], *, sampling: Sampling
+) -> tuple[Written, Call | None]:
+    """Let the model write until its turn ends or it asks for a tool, which it does not get."""
+    prompt = _prompt(model, messages, (), sampling)
+    with model.begin(prompt.messages) as turn:
         items = list(turn.generate(sampling))
-    said = [item for item in items if isinstance(item, Delta) and item.kind != "reasoning"]
-    calls = [item for item in items if isinstance(item, Call)]
-    return Written(
-        text="".join(item.text for item in said).strip(),
-        refused=any(item.kind == "refusal" for item in said),
-        call=calls[0] if calls else None,
+    call = next((item for item in items if isinstance(item, Call)), None)
+    return _written([item for item in items if isinstance(item, Delta)]), call
+
+
+def _prompt(
+    model: ChatModel, messages: Sequence[Message], passages: Sequence[SourcePassage], sampling: Sampling
+) -> Prompt:
+    return build_prompt(
+        model,
+        messages,
+        [_passage(number, passage) for number, passage in enumerate(passages)],
+        query=messages[-1].text,
+        max_tokens=sampling.max_tokens,
+        opening=system_text(DAY),
+    )
+
+
+def _written(
+    said: Sequence[Delta], calls: tuple[ToolCall, ...] = (), read: Sequence[SourcePassage] = ()
+) -> Written:
+    text = "".join(item.text for item in said if item.kind != "reasoning").strip()
+    refused = is_refusal(text) or any(item.kind == "refusal" for item in said)
+    return Written(text, refused, calls, tuple(read))
+
+
+def _passage(number: int, passage: SourcePassage) -> Passage:
+    """Return a passage as retrieval would; its chunk's id is its place."""
+    return Passage(
+        chunk_id=number,
+        document_id=passage.id,
+        external_id=passage.id,
+        document_title=passage.title,
+        document_version=1,
+        collection_id="",
+        text=passage.text,
+        page=None,
+        start=0,
+        end=len(passage.text),
+        heading_path=(),
+        metadata={},
+        scores=Scores(None, None, 0.0),
+        chunking="",
+        position=0,
     )

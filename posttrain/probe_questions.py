@@ -31,8 +31,8 @@ def read_probe_questions(path: Path, source: Source) -> Iterator[ProbeQuestion]:
     """Yield a file's questions, with ids that stay the same as long as the file does.
 
     A line is a record with an answer, or an object with `question`, `answers` (or `answer`) and
-    maybe `prop` (the topic) and `pop` (page views), as PopQA has them. Records without an answer
-    and those that need the turns before them are left out.
+    maybe `prop` (the topic, else the file's name) and `pop` (page views), as PopQA has them. Records
+    without an answer and those that need the turns before them are left out.
 
     Raises:
         InvalidRecord: a line is neither; the message names it.
@@ -42,7 +42,7 @@ def read_probe_questions(path: Path, source: Source) -> Iterator[ProbeQuestion]:
         if "messages" in row:
             question = _from_record(question_id, _record(row))
         else:
-            question = _from_row(question_id, row, source, f"{path.name}, line {number}")
+            question = _from_row(question_id, row, source, place=f"{path.name}, line {number}")
         if question:
             yield question
 
@@ -67,7 +67,7 @@ def _from_record(question_id: str, record: Record) -> ProbeQuestion | None:
     )
 
 
-def _from_row(question_id: str, row: dict[str, Json], source: Source, place: str) -> ProbeQuestion:
+def _from_row(question_id: str, row: dict[str, Json], source: Source, *, place: str) -> ProbeQuestion:
     answers = row.get("answers", row.get("answer"))
     if isinstance(answers, str):
         answers = [answers]
@@ -80,6 +80,6 @@ def _from_row(question_id: str, row: dict[str, Json], source: Source, place: str
         text=question.strip(),
         answers=tuple(map(str, answers)),
         source=source,
-        topic=str(row.get("prop") or ""),
+        topic=str(row.get("prop") or question_id.rpartition("-")[0]),
         popularity=float(popularity) if isinstance(popularity, int | float) else None,
     )

@@ -10,6 +10,7 @@ from posttrain.data.reading import REFUSAL, split_of
 from posttrain.probe import ProbeResult
 from posttrain.probe_questions import ProbeQuestion
 from rag_service.answering.conversation import Message, Meta, Part, Record, Task, assistant, user
+from rag_service.answering.tools import NOTHING_FOUND
 from rag_service.evaluation.measures import Estimate, estimate
 
 OnUnknown = Literal["refuse", "search"]
@@ -82,7 +83,7 @@ def _own_answer(result: ProbeResult, question: ProbeQuestion) -> str:
 def _searching(question: ProbeQuestion) -> Message:
     search = Part("search", question.text)
     if question.passage is None:
-        return assistant(search, Part("search_result"), Part("refusal", REFUSAL))
+        return assistant(search, Part("calculate_result", NOTHING_FOUND), Part("refusal", REFUSAL))
     found = Part("search_result", passages=(question.passage,))
     return assistant(search, found, f"{question.answers[0].rstrip('.')} [1].")
 

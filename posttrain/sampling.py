@@ -49,7 +49,7 @@ class BatchSampler:
         self.name = name
         self.sha256 = sha256
         self.template = template
-        self._model = model
+        self.model = model
         control = template.vocabulary.control
         self._padding = control.get(_PADDING, 0)
         allowed = template.stop_ids | template.markers.keys()
@@ -79,7 +79,7 @@ class BatchSampler:
         rows = [_Row(GeneratedText(self.template, sampling.stop)) for _ in range(len(prompts) * count)]
         generator = self._generator(prompts, sampling.seed)
         with torch.inference_mode():
-            context = _Context.read(self._model, prompts, self._padding, copies=count)
+            context = _Context.read(self.model, prompts, self._padding, copies=count)
             writing = list(rows)
             for _ in range(sampling.max_tokens):
                 chosen = self._choose(context.logits, sampling.temperature, generator)
@@ -105,7 +105,7 @@ class BatchSampler:
 
     def _generator(self, prompts: Sequence[Sequence[int]], seed: int | None) -> torch.Generator:
         """A batch's draws depend on its own prompts, not on how many batches came before."""
-        generator = torch.Generator(device=self._model.device)
+        generator = torch.Generator(device=self.model.device)
         if seed is None:
             generator.seed()
         else:

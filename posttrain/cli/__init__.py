@@ -12,6 +12,7 @@ import typer
 
 from posttrain.cli import synthetic as _synthetic  # noqa: F401 - its commands join `data`
 from posttrain.cli.data import data
+from posttrain.cli.evaluate import evaluate
 from posttrain.cli.options import InFiles
 from posttrain.cli.probe import probe
 from posttrain.data.files import read_records, write_records
@@ -22,6 +23,7 @@ from rag_service.cli import take_debug, terminal
 app = typer.Typer(name="rag-train", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
 app.command()(probe)
+app.command("eval")(evaluate)
 
 
 @app.command()

@@ -86,7 +86,7 @@ def test_unknown_is_searched_for_where_search_is_taught() -> None:
     questions = [question(0), asked]
     results = {each.id: ProbeResult(each.id, score(each, answers(0, 5)).draws) for each in questions}
     without, with_passage = probe_records(questions, results, on_unknown="search")
-    assert [part.type for part in without.messages[-1].parts] == ["search", "search_result", "refusal"]
+    assert [part.type for part in without.messages[-1].parts] == ["search", "calculate_result", "refusal"]
     assert [part.type for part in with_passage.messages[-1].parts] == ["search", "search_result", "text"]
     assert with_passage.messages[-1].text == "40 tons [1]."
 
