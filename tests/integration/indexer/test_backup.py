@@ -1,0 +1,158 @@
+"""Backup and restore, from either database into either."""
+
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from corpus.collections import create_collection
+from corpus.database import Database
+from corpus.errors import Conflict, InvalidRequest
+from corpus.follower import Follower
+from corpus.models import Chunk, Document, Embedding, Job
+from corpus.originals import Originals
+from indexer.backup import back_up, restore
+from indexer.consistency import check
+from indexer.deletion import remove_document
+from indexer.intake import Accepted, take_in
+from indexer.rebuilds import request_compaction
+from indexer.uploads import Upload
+from indexer.workflows import Worker
+from tests.fakes import FakeEmbedder
+from tests.workers import make_worker
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Originals:
+    """Return the store that is backed up."""
+    return Originals(tmp_path / "originals")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """Return a database of each kind to restore into."""
+    if request.param == "sqlite":
+        (tmp_path / "other").mkdir(exist_ok=True)
+        return Database(f"sqlite:///{tmp_path / 'other' / 'rag.sqlite3'}")
+    return Database(request.getfixturevalue("empty_postgresql_url"))
+
+
+@pytest.fixture
+def filled(database: Database, originals: Originals, tmp_path: Path) -> Database:
+    """Return a database with a compacted collection, a document that was deleted, and one that waits."""
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=FakeEmbedder()).id
+    with make_worker(database, tmp_path) as worker:
+        for number in range(6):
+            finish(take_in(database, originals, f"text {number}".encode(), Upload(collection)), worker)
+        with database.write() as session:
+            job_id = request_compaction(session, collection).id
+        worker.wait(job_id, timeout_s=30)
+        last = take_in(database, originals, b"a document that goes", Upload(collection))
+        finish(last, worker)
+        remove_document(database, originals, last.document.id)
+    take_in(database, originals, b"a document that waits", Upload(collection, metadata={"year": 2}))
+    return database
+
+
+def finish(accepted: Accepted, worker: Worker) -> None:
+    """Wait for an upload's job."""
+    assert accepted.job is not None
+    worker.wait(accepted.job.id, timeout_s=20)
+
+
+def test_a_backup_comes_back_whole(
+    filled: Database, originals: Originals, other: Database, tmp_path: Path
+) -> None:
+    """Everything agrees in the other place; what waited is read there; chunk ids are not used again."""
+    manifest = back_up(filled, originals, tmp_path / "backup.zip")
+    place = tmp_path / "other"
+    restored = Originals(place / "originals")
+    assert restore(other, restored, tmp_path / "backup.zip") == manifest
+    assert check(other, restored, place / "generations", thorough=True) == []
+    with other.read() as session:
+        waiting = session.scalars(select(Job).where(Job.state == "queued")).one()
+        last_before = manifest.last_chunk_id
+    with make_worker(other, place) as worker:
+        assert worker.wait(waiting.id, timeout_s=30).status == "completed"
+    with other.read() as session:
+        documents = session.scalars(select(Document)).all()
+        newest = session.execute(select(func.max(Chunk.id))).scalar_one()
+    assert {document.status for document in documents} == {"ready"}
+    assert {"year": 2} in [document.metadata_ for document in documents]
+    assert newest > last_before
+    follower = Follower(other, place / "generations")
+    assert len(follower.indexes(documents[0].collection_id).vectors) == 7
+    other.close()
+
+
+def test_a_backup_of_a_busy_place_is_consistent(
+    filled: Database, originals: Originals, tmp_path: Path
+) -> None:
+    """Documents come and go all the time; the restored place agrees in itself."""
+    with filled.read() as session:
+        collection = session.scalars(select(Document.collection_id)).first() or ""
+    over = threading.Event()
+
+    def be_busy() -> None:
+        number = 0
+        while not over.is_set():
+            accepted = take_in(filled, originals, f"busy {number}".encode(), Upload(collection))
+            if number % 2:
+                remove_document(filled, originals, accepted.document.id)
+            number += 1
+
+    busy = threading.Thread(target=be_busy)
+    busy.start()
+    try:
+        for number in range(3):
+            back_up(filled, originals, tmp_path / f"backup-{number}.zip")
+    finally:
+        over.set()
+        busy.join()
+    for number in range(3):
+        place = tmp_path / f"place-{number}"
+        other = Database(f"sqlite:///{place / 'rag.sqlite3'}")
+        restore(other, Originals(place / "originals"), tmp_path / f"backup-{number}.zip")
+        assert check(other, Originals(place / "originals"), place / "generations") == []
+        with other.read() as session:
+            assert session.execute(select(func.count()).select_from(Embedding)).scalar_one() == 6
+        other.close()
+
+
+def test_only_an_empty_database_is_restored_into(
+    filled: Database, originals: Originals, tmp_path: Path
+) -> None:
+    """Nothing that is there is overwritten."""
+    back_up(filled, originals, tmp_path / "backup.zip")
+    with pytest.raises(Conflict, match="not empty"):
+        restore(filled, originals, tmp_path / "backup.zip")
+
+
+def test_a_damaged_backup_is_refused_and_leaves_nothing(
+    filled: Database, originals: Originals, tmp_path: Path
+) -> None:
+    """A file that is cut off, lacks rows or is none at all; another one can be restored afterwards."""
+    good = tmp_path / "backup.zip"
+    back_up(filled, originals, good)
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(good.read_bytes()[:-200])
+    short = tmp_path / "short.zip"
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(short, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(
+                name, content.rsplit(b"\n", 2)[0] + b"\n" if "documents.jsonl" in name else content
+            )
+    text = tmp_path / "text.zip"
+    text.write_text("no backup")
+    place = tmp_path / "place"
+    other = Database(f"sqlite:///{place / 'rag.sqlite3'}")
+    for file in (cut, short, text):
+        with pytest.raises(InvalidRequest):
+            restore(other, Originals(place / "originals"), file)
+    restore(other, Originals(place / "originals"), good)
+    assert check(other, Originals(place / "originals"), place / "generations", thorough=True) == []
+    other.close()
