@@ -1,12 +1,22 @@
 """`rag eval`: how good retrieval and answers are, on questions whose right answers are known."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rag_service.cli import terminal
-from rag_service.cli.options import AsJson
+from rag_service.cli.options import AsJson, Collections
+from rag_service.cli.workplace import open_service
+
+if TYPE_CHECKING:
+    from rag_service.answering.answer import AnswerRequest
+    from rag_service.service import Service
+
+Count = Callable[[int, int], None]
+LINE_EVERY = 10  # replies
 
 evaluation = typer.Typer(
     no_args_is_help=True, help="Measure retrieval and answers on sets with known answers."
@@ -41,3 +51,68 @@ def retrieval(
         terminal.print_json(retrieval_json(*found))
     else:
         typer.echo(retrieval_report(*found))
+
+
+@evaluation.command()
+def answers(
+    *,
+    file: Annotated[
+        Path, typer.Option("--set", exists=True, dir_okay=False, help="Questions, one JSON object a line.")
+    ],
+    collections: Collections = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask each question with retrieval and without, and score answers, refusals and citations.
+
+    docs/evaluation.md describes the file and the measures.
+    """
+    from rag_service.evaluation.answers import evaluate_answers
+    from rag_service.evaluation.asking import ask_answerer
+    from rag_service.evaluation.questions import read_questions
+    from rag_service.evaluation.report import report_json, report_text
+
+    questions = read_questions(file)
+    with open_service() as service:
+        like = _request_like(service, collections)
+        for part in (service.embedder, service.retriever, service.chat_model):
+            part.make()
+        ask = ask_answerer(service.answerer.make(), like)
+        with _counting(as_json=as_json) as progress:
+            reports = evaluate_answers(questions, ask, progress=progress)
+    if as_json:
+        terminal.print_json(report_json(reports))
+    else:
+        typer.echo(report_text(reports))
+
+
+def _request_like(service: "Service", collections: Sequence[str] | None) -> "AnswerRequest":
+    """Return what every question is asked with, besides itself."""
+    from corpus.collections import DEFAULT_COLLECTION, find_collection
+    from rag_service.answering.answer import AnswerRequest
+
+    names = tuple(collections or [DEFAULT_COLLECTION])
+    with service.database.read() as session:
+        descriptions = [find_collection(session, name).description for name in names]
+    return AnswerRequest((), collections=names, description=" ".join(each for each in descriptions if each))
+
+
+@contextmanager
+def _counting(*, as_json: bool) -> Iterator[Count]:
+    """Give a function that shows how many replies there are: a bar, plain lines or JSON lines."""
+    if as_json:
+        yield lambda done, total: terminal.print_json({"done": done, "total": total})
+    elif terminal.is_terminal():
+        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        with Progress(
+            *Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn()
+        ) as bar:
+            task = bar.add_task("Answering", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        yield _count_line
+
+
+def _count_line(done: int, total: int) -> None:
+    if done % LINE_EVERY == 0 or done == total:
+        typer.echo(f"{done} of {total} answered", err=True)

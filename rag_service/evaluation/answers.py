@@ -53,7 +53,7 @@ Share = tuple[float, float]  # one question's numerator and denominator; (0, 0) 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A marker at characters `start` to `end` of the answer, and the source that it points at."""
+    """Characters `start` to `end` of the answer, a sentence or a marker, and the source they rest on."""
 
     start: int
     end: int
@@ -195,8 +195,8 @@ def _citation_recall(outcome: Outcome) -> Share:
         return (0.0, 0.0)
     text = outcome.reply.text
     sentences = sentence_spans(without_markers(text))
-    # A marker belongs to the words before it, also when it stands behind their full stop.
-    marks = [len(without_markers(text[: each.start]).rstrip()) for each in right_citations(outcome)]
+    # What is cited is the sentence before the end of the span; its marker may stand behind the full stop.
+    marks = [len(without_markers(text[: each.end]).rstrip()) for each in right_citations(outcome)]
     supported = [any(start < mark <= end for mark in marks) for start, end in sentences]
     return (sum(supported) / len(supported), 1.0) if supported else (0.0, 0.0)
 

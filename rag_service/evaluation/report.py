@@ -1,6 +1,5 @@
 """An answer evaluation as text for people and as JSON for programs."""
 
-import json
 from collections.abc import Sequence
 
 from rag_service.evaluation.answers import (
@@ -56,16 +55,15 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def report_json(reports: Sequence[ModeReport]) -> str:
-    """Return scores and single outcomes: {mode: {"scores": {kind: …}, "outcomes": […]}}."""
-    fields = {
+def report_json(reports: Sequence[ModeReport]) -> dict[str, object]:
+    """Return scores and single outcomes for JSON: {mode: {"scores": {kind: …}, "outcomes": […]}}."""
+    return {
         report.mode: {
             "scores": {each.kind: _scores_fields(each) for each in report.scores},
             "outcomes": [_outcome_fields(each) for each in report.outcomes],
         }
         for report in reports
     }
-    return json.dumps(fields, ensure_ascii=False, indent=1)
 
 
 def _scores_fields(scores: Scores) -> dict[str, object]:

@@ -106,6 +106,14 @@ def test_citation_recall_is_the_share_of_supported_sentences() -> None:
     assert measure("citation recall", (SINGLE, answer)).value == pytest.approx(2 / 3)
 
 
+def test_a_citation_may_span_its_sentence() -> None:
+    """The service gives the cited sentence's span, with or without its marker: one of two is supported."""
+    text = "Orson Kovacs keeps them [1]. He likes it."
+    for end in (text.index(" [1]"), text.index(" He")):
+        answer = Reply(text, refused=False, citations=(Citation(0, end, "people", KEEPER),))
+        assert measure("citation recall", (SINGLE, answer)).value == pytest.approx(1 / 2)
+
+
 def test_citation_recall_is_over_answered_answerable_questions() -> None:
     """Refusals and unanswerable questions have no supported sentences to find."""
     assert measure("citation recall", (SINGLE, REFUSAL), (NEAR_MISS, reply("54."))).value is None
@@ -171,7 +179,8 @@ def test_the_text_report_sets_modes_side_by_side() -> None:
 
 def test_the_json_report_has_scores_and_outcomes() -> None:
     """A program finds each measure with its interval, and each single reply."""
-    report = json.loads(report_json(evaluate_answers([SINGLE], answer_from_documents_only)))
+    fields = report_json(evaluate_answers([SINGLE], answer_from_documents_only))
+    report = json.loads(json.dumps(fields))
     assert report["always"]["scores"]["all"]["measures"]["F1"] == {
         "value": 1.0,
         "low": 1.0,
