@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     queue_size: int = Field(
         default=1000, gt=0, description="Documents that may wait for ingestion; beyond, uploads get 429."
     )
+    trace_days: int = Field(
+        default=30, ge=0, description="Days that the trace of an answer is kept; 0: none is stored."
+    )
     require_keys: bool = Field(
         default=False, description="Whether requests need an API key, made by `rag keys create`."
     )

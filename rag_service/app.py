@@ -28,6 +28,7 @@ from rag_service.readiness import current_levels
 from rag_service.retrieval.search import Retriever
 from rag_service.service import Limits, Service
 from rag_service.threads import Threads
+from rag_service.traces import Traces
 
 if TYPE_CHECKING:
     from rag_service.answering.answer import Answerer
@@ -95,7 +96,7 @@ def make_service(settings: Settings, models: Models) -> Service:
     default = Part("default collection", lambda: _make_default_collection(database, embedder.get()))
     retriever = Part("retriever", lambda: _make_retriever(database, follower, embedder.get()))
     worker = Part("worker", lambda: _start_worker(settings, database, originals, embedder.get()))
-    answerer = Part("answerer", lambda: _make_answerer(retriever.get(), chat_model.get()))
+    answerer = Part("answerer", lambda: _make_answerer(retriever.get(), embedder.get(), chat_model.get()))
     service = Service(
         database=database,
         originals=originals,
@@ -107,6 +108,7 @@ def make_service(settings: Settings, models: Models) -> Service:
         chat_model=chat_model,
         answerer=answerer,
         loading=BackgroundLoading([embedder, default, retriever, worker, chat_model, answerer]),
+        traces=Traces(database, keep_days=settings.trace_days),
         metrics=Metrics(lambda: current_levels(service)),
         threads=Threads(),
         limits=Limits(
@@ -190,7 +192,7 @@ def _start_worker(
     return start_worker(settings, database, originals, embedder)
 
 
-def _make_answerer(retriever: Retriever, chat_model: "ChatModel") -> "Answerer":
+def _make_answerer(retriever: Retriever, embedder: Embedder, chat_model: "ChatModel") -> "Answerer":
     from rag_service.answering.answer import Answerer  # noqa: PLC0415 - see above
 
-    return Answerer(retriever, chat_model)
+    return Answerer(retriever, embedder, chat_model)

@@ -11,6 +11,7 @@ from rag_service.auth import RateLimit
 from rag_service.loading import BackgroundLoading, Part
 from rag_service.metrics import Metrics
 from rag_service.threads import Threads
+from rag_service.traces import Traces
 
 if TYPE_CHECKING:  # importing these takes seconds, or brings in FAISS
     from corpus.follower import Follower
@@ -42,6 +43,7 @@ class Service:
     worker: "Part[RunningWorker]"
     chat_model: "Part[ChatModel]"
     answerer: "Part[Answerer]"
+    traces: Traces
     loading: BackgroundLoading
     metrics: Metrics
     threads: Threads

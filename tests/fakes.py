@@ -1,11 +1,17 @@
 """Stand-ins for the two slow parts, the embedder and the chat model; everything else is real in tests."""
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rag_service.answering.chat_model import Cancelled, End, Fingerprint, Sampling, Skill, Usage
+from rag_service.answering.conversation import Message, Part
+from rag_service.answering.markers import Call, Delta
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -46,3 +52,99 @@ class FakeEmbedder:
 
     def _nothing(self) -> NDArray[np.float32]:
         return np.empty((0, self.dimension), dtype=np.float32)
+
+
+Said = Sequence[Delta | Call]
+Speaker = Callable[[Sequence[Message], Sequence[Part]], Said]
+
+
+def quote_first_sentence(messages: Sequence[Message], parts: Sequence[Part]) -> Said:
+    """Say the first sentence of the best passage, and where it is from; refuse where there is none."""
+    passages = [passage for part in parts for passage in part.passages]
+    if not passages:
+        return [Delta("text", f"You said: {messages[-1].text[:200]}")]
+    sentence = re.split(r"(?<=[.!?])\s", passages[0].text.strip())[0]
+    return [*(Delta("text", piece) for piece in re.findall(r"\S+\s*", sentence)), Delta("text", " [1]")]
+
+
+class FakeChatModel:
+    """Says what `speaker` makes of the conversation, one piece after `pause_s` seconds each."""
+
+    name = "fake-chat"
+    fingerprint = Fingerprint("0" * 64)
+    skill: Skill = "trained"
+
+    def __init__(
+        self,
+        speaker: Speaker = quote_first_sentence,
+        *,
+        pause_s: float = 0.0,
+        context_length: int = 4096,
+    ) -> None:
+        self.context_length = context_length
+        self.running = 0
+        self.said = 0
+        self._speaker = speaker
+        self._pause_s = pause_s
+
+    def count_tokens(self, text: str) -> int:
+        """Return one token a word or punctuation mark."""
+        return len(_WORD.findall(text))
+
+    @contextmanager
+    def begin(
+        self, messages: Sequence[Message], *, cancelled: Cancelled = lambda: False
+    ) -> Iterator["FakeTurn"]:
+        """Open a turn; `running` counts those that are open."""
+        self.running += 1
+        try:
+            yield FakeTurn(self, messages, cancelled)
+        finally:
+            self.running -= 1
+
+    def speak(
+        self, messages: Sequence[Message], parts: Sequence[Part], cancelled: Cancelled
+    ) -> Iterator[Delta | Call | End]:
+        """Yield the pieces; `said` counts them."""
+        for item in self._speaker(messages, parts):
+            if cancelled():
+                yield End("cancelled")
+                return
+            time.sleep(self._pause_s)
+            self.said += 1
+            yield item
+            if isinstance(item, Call) and item.closed:
+                return
+        yield End("end")
+
+
+class FakeTurn:
+    """A turn of the stand-in: it remembers what was appended."""
+
+    def __init__(self, model: FakeChatModel, messages: Sequence[Message], cancelled: Cancelled) -> None:
+        self._model = model
+        self._messages = messages
+        self._cancelled = cancelled
+        self._parts: list[Part] = []
+        self.usage = Usage(prompt_tokens=sum(model.count_tokens(message.text) for message in messages))
+
+    @property
+    def transcript(self) -> str:
+        """The messages and what was appended."""
+        said = [f"{message.role}: {message.text}" for message in self._messages]
+        return "\n".join([*said, *(self._text(part) for part in self._parts)])
+
+    def append(self, *parts: Part) -> None:
+        """Keep them for the speaker."""
+        self._parts += parts
+
+    def generate(self, sampling: Sampling) -> Iterator[Delta | Call | End]:
+        """Let the speaker go on."""
+        for count, item in enumerate(self._model.speak(self._messages, self._parts, self._cancelled)):
+            if count == sampling.max_tokens and not isinstance(item, End):
+                yield End("length")
+                return
+            yield item
+
+    def _text(self, part: Part) -> str:
+        return part.text or " ".join(passage.text for passage in part.passages)

@@ -77,6 +77,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     errors.InvalidFilter: ProblemKind(422, "invalid-filter", "The filter does not fit the grammar"),
     errors.QuestionTooLong: ProblemKind(422, "question-too-long", "The question is too long"),
     errors.NotFound: ProblemKind(404, "not-found", "Nothing has this name or id"),
+    errors.AnswerNotFound: ProblemKind(404, "answer-not-found", "There is no trace of this answer"),
     errors.CollectionNotFound: ProblemKind(404, "collection-not-found", "There is no such collection"),
     errors.DocumentNotFound: ProblemKind(404, "document-not-found", "There is no such document"),
     errors.GenerationNotFound: ProblemKind(404, "generation-not-found", "There is no such generation"),

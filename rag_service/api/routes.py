@@ -4,21 +4,27 @@ from fastapi import FastAPI
 
 from rag_service.api import (
     administration,
+    answers,
     api_keys,
+    chat_completions,
     collections,
     documents,
     health,
     jobs,
     openai_models,
     search,
+    traces,
 )
 
 ROUTERS = (
+    answers.router,
     search.router,
+    chat_completions.router,
     openai_models.router,
     documents.router,
     jobs.router,
     collections.router,
+    traces.router,
     administration.router,
     api_keys.router,
     health.router,

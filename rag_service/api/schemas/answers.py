@@ -1,14 +1,22 @@
 """Answers: the request, the whole response, and the events of a streamed one."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from rag_service.answering.markers import CONTROL_TOKENS
 from rag_service.api.schemas.common import RequestModel, ResponseModel, SpokenText, Text
 from rag_service.api.schemas.search import Collections, Expand, Filters, ScoresOut, SearchMode, TopK
 
 MAX_QUESTION_CHARACTERS = 32_000
 MAX_MESSAGES = 200
+_CONTROL_TOKEN = re.compile("|".join([*map(re.escape, CONTROL_TOKENS), r"<\|[\w-]{1,40}\|>"]))
+
+
+def has_words(text: str) -> bool:
+    """Tell whether anything is left of a question without what looks like control tokens."""
+    return bool(_CONTROL_TOKEN.sub("", text).strip())
 
 
 class MessageIn(RequestModel):
@@ -82,9 +90,31 @@ class AnswerIn(RequestModel):
             raise ValueError("send either question or messages")
         if self.messages is not None and self.messages[-1].role != "user":
             raise ValueError("messages must end with a turn of the user")
-        if self.messages is not None and not self.messages[-1].content.strip():
-            raise ValueError("the last message must not be blank")
+        last = self.question if self.messages is None else self.messages[-1].content
+        if not has_words(last or ""):
+            raise ValueError("the question must have words, and not control tokens alone")
         return self
+
+
+class FeedbackIn(RequestModel):
+    """What a reader thinks of an answer."""
+
+    rating: Literal["good", "bad"] = Field(description="Whether it helped.")
+    comment: Text | None = Field(default=None, max_length=4000, description="Why.", examples=[None])
+    correction: Text | None = Field(
+        default=None,
+        max_length=MAX_QUESTION_CHARACTERS,
+        description="The answer as it should have been.",
+        examples=["Ilse Brandt keeps them."],
+    )
+
+
+class FeedbackOut(ResponseModel):
+    """Feedback that was kept."""
+
+    id: str = Field(description="Its id.", examples=["fbk_01jd3v8k6q2m4n5p7r9s1t3v5w"])
+    answer_id: str = Field(description="The answer.", examples=["ans_01jd3v8k6q2m4n5p7r9s1t3v5w"])
+    rating: Literal["good", "bad"] = Field(description="Whether it helped.")
 
 
 class RefusalOut(ResponseModel):
@@ -189,6 +219,11 @@ class AnswerOut(ResponseModel):
     citations: list[CitationOut] = Field(description="Each `[n]` of the answer has one.")
     passages: list[AnswerPassageOut] = Field(description="What was found.")
     tool_calls: list[ToolCallOut] = Field(description="What the model used, in order.")
+    evidence: float | None = Field(
+        default=None,
+        description="How likely the passages answer the question, 0 to 1; null: not asked.",
+        examples=[0.93],
+    )
     groundedness: GroundednessOut = Field(description="How much of the answer the sources support.")
     generation: str | None = Field(description="Id of the index generation; null: nothing was searched.")
     model: str = Field(description="The chat model.", examples=["SmolLM2-135M-Instruct"])
@@ -197,3 +232,17 @@ class AnswerOut(ResponseModel):
     trace_id: str | None = Field(
         description="`GET /v1/traces/{id}` tells how it came about; null: traces are off."
     )
+
+
+class RetrievalOut(ResponseModel):
+    """Data of the event `retrieval`, the first of a stream."""
+
+    passages: list[AnswerPassageOut] = Field(description="What was found.")
+    generation: str | None = Field(description="Id of the index generation.")
+
+
+class DeltaOut(ResponseModel):
+    """Data of an event `delta`: more of what the model writes, unchecked and without markers."""
+
+    kind: Literal["text", "reasoning", "refusal"] = Field(description="What part of the answer it is.")
+    text: str = Field(description="The next piece.")

@@ -8,10 +8,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rag_service.api.schemas.answers import MAX_MESSAGES, MAX_QUESTION_CHARACTERS, CitationOut, RefusalOut
+from rag_service.api.schemas.answers import (
+    MAX_MESSAGES,
+    MAX_QUESTION_CHARACTERS,
+    CitationOut,
+    RefusalOut,
+    has_words,
+)
 from rag_service.api.schemas.common import ResponseModel, Text
 
 MAX_EMBEDDING_INPUTS = 2048
+FinishReason = Literal["stop", "length"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
@@ -74,8 +81,8 @@ class ChatIn(TolerantModel):
         last = self.messages[-1]
         if last.role != "user":
             raise ValueError("messages must end with a turn of the user")
-        if not last.text.strip():
-            raise ValueError("the last message must not be blank")
+        if not has_words(last.text):
+            raise ValueError("the last message must have words, and not control tokens alone")
         if len(last.text) > MAX_QUESTION_CHARACTERS:
             raise ValueError(f"the last message must have at most {MAX_QUESTION_CHARACTERS} characters")
         return self
@@ -109,7 +116,7 @@ class ChatChoice(ResponseModel):
 
     index: int = Field(default=0, description="Always 0.")
     message: ChatMessageOut = Field(description="The answer.")
-    finish_reason: Literal["stop", "length"] = Field(description="`length`: it was cut off.")
+    finish_reason: FinishReason = Field(description="`length`: it was cut off.")
     logprobs: None = Field(default=None, description="Always null.")
 
 
@@ -138,7 +145,7 @@ class ChatChunkChoice(ResponseModel):
 
     index: int = Field(default=0, description="Always 0.")
     delta: ChatDelta = Field(description="What is new.")
-    finish_reason: Literal["stop", "length"] | None = Field(default=None, description="In the last one.")
+    finish_reason: FinishReason | None = Field(default=None, description="In the last one.")
     logprobs: None = Field(default=None, description="Always null.")
 
 

@@ -1,0 +1,34 @@
+"""Traces."""
+
+from datetime import datetime
+
+from pydantic import Field, JsonValue
+
+from rag_service.api.schemas.answers import AnswerOut
+from rag_service.api.schemas.common import ResponseModel
+
+
+class TraceOut(ResponseModel):
+    """How an answer came about."""
+
+    id: str = Field(description="Its id.", examples=["trc_01jd3v8k6q2m4n5p7r9s1t3v5w"])
+    answer_id: str = Field(description="The answer.", examples=["ans_01jd3v8k6q2m4n5p7r9s1t3v5w"])
+    question: str = Field(description="The question.")
+    request: dict[str, JsonValue] = Field(description="What was asked for: all that a replay needs.")
+    result: dict[str, JsonValue] = Field(
+        description="What came of it: passages with hashes and scores, the prompt as the model read it, "
+        "hashes of model and adapter, index generation, timings."
+    )
+    created_at: datetime = Field(description="When.")
+
+
+class ReplayOut(ResponseModel):
+    """An answer given once more."""
+
+    trace_id: str = Field(description="What was replayed.")
+    changed: list[str] = Field(
+        description="Which fields of the trace's `result` are different now, times aside.",
+        examples=[["passages", "prompt"]],
+    )
+    before: dict[str, JsonValue] = Field(description="The trace's `result`.")
+    answer: AnswerOut = Field(description="The answer now, with a trace of its own.")

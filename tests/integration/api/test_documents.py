@@ -1,0 +1,230 @@
+"""`/v1/documents` over the whole service."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from corpus.models import DocumentVersion
+from corpus.settings import Settings
+from tests.integration.api.clients import (
+    assert_problem,
+    new_collection,
+    running_service,
+    service_of,
+    upload,
+    when_over,
+    when_read,
+)
+
+TEXT = "Orson Kovacs keeps the generators.\n\nThe café \u2013 run by Ilse Brandt \u2013 opens at 06:30."
+
+
+def test_text_becomes_a_document(client: TestClient) -> None:
+    """A text sent as JSON is accepted with a job, and ready soon, with all that was said about it."""
+    collection = new_collection(client)
+    fields = {"title": "Handbook", "external_id": "h1", "metadata": {"year": 2024}, "collection": collection}
+    response = client.post("/v1/documents", json={"text": TEXT, **fields})
+    assert response.status_code == 202
+    accepted = response.json()
+    assert accepted["duplicate_of"] is None
+    assert when_over(client, accepted["job"]["id"])["counts"]["done"] == 1
+    document = when_read(client, accepted["document"]["id"])
+    assert document | fields == document
+    assert (document["status"], document["version"], document["error"]) == ("ready", 1, None)
+    assert document["chunk_count"] >= 1
+
+
+def test_content_and_chunks_are_exact(client: TestClient) -> None:
+    """The content is the text character by character, and each chunk is a span of it."""
+    document = upload(client, TEXT * 20, collection=new_collection(client))
+    content = client.get(f"/v1/documents/{document['id']}/content")
+    assert content.headers["content-type"] == "text/plain; charset=utf-8"
+    assert content.text == TEXT * 20
+    chunks, cursor = [], None
+    while True:
+        params = {"limit": 3} | ({"cursor": cursor} if cursor else {})
+        page = client.get(f"/v1/documents/{document['id']}/chunks", params=params).json()
+        chunks += page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(chunks) == document["chunk_count"] > 3
+    assert [chunk["position"] for chunk in chunks] == list(range(len(chunks)))
+    assert all(content.text[chunk["start"] : chunk["end"]] == chunk["text"] for chunk in chunks)
+    assert all(chunk["id"].startswith("chk_") for chunk in chunks)
+
+
+def test_file_is_uploaded_as_a_form(client: TestClient) -> None:
+    """A form takes the file and its fields; metadata is JSON in a text."""
+    form = {"title": "Notes", "metadata": json.dumps({"tags": ["a"]}), "collection": new_collection(client)}
+    response = client.post(
+        "/v1/documents", data=form, files={"file": ("notes.md", b"# Heading\n\nSome words.", "text/markdown")}
+    )
+    assert response.status_code == 202
+    document = when_read(client, response.json()["document"]["id"])
+    assert (document["title"], document["metadata"]) == ("Notes", {"tags": ["a"]})
+    assert (document["status"], document["media_type"]) == ("ready", "text/markdown")
+
+
+def test_same_again_is_a_duplicate(client: TestClient) -> None:
+    """The same bytes in one collection are one document; in another collection another one."""
+    collection = new_collection(client)
+    document = upload(client, TEXT, collection=collection)
+    again = client.post("/v1/documents", json={"text": TEXT, "collection": collection})
+    assert (again.status_code, again.json()["duplicate_of"]) == (200, document["id"])
+    assert again.json()["job"] is None
+    refused = client.post(
+        "/v1/documents", json={"text": TEXT, "collection": collection, "on_duplicate": "error"}
+    )
+    assert_problem(refused, 409, "duplicate-document")
+    assert upload(client, TEXT, collection=new_collection(client))["id"] != document["id"]
+
+
+def test_list_is_paged_and_filtered(client: TestClient) -> None:
+    """Pages follow each other without gaps, by collection and status."""
+    collection = new_collection(client)
+    made = [upload(client, f"Text number {number}.", collection=collection)["id"] for number in range(3)]
+    params: dict[str, str | int] = {"collection": collection, "limit": 2}
+    first = client.get("/v1/documents", params=params).json()
+    second = client.get("/v1/documents", params=params | {"cursor": first["next_cursor"]}).json()
+    assert [row["id"] for row in first["data"] + second["data"]] == made
+    assert second["next_cursor"] is None
+    failed = client.get("/v1/documents", params={"collection": collection, "status": "failed"}).json()
+    assert failed["data"] == []
+
+
+def test_fields_can_be_changed(client: TestClient) -> None:
+    """PATCH changes what it names at once, and a new title is searched for after another reading."""
+    collection = new_collection(client)
+    document = upload(client, TEXT, collection=collection, title="Old", external_id="x")
+    other = upload(client, "Another text.", collection=collection, external_id="taken")
+    path = f"/v1/documents/{document['id']}"
+    changed = client.patch(path, json={"title": "New", "metadata": {"a": 1}}).json()
+    assert (changed["title"], changed["metadata"], changed["external_id"]) == ("New", {"a": 1}, "x")
+    assert client.patch(path, json={"external_id": None}).json()["external_id"] is None
+    assert_problem(client.patch(path, json={"external_id": "taken"}), 409, "duplicate-document")
+    for wrong in ({}, {"title": None}, {"unknown": 1}, {"metadata": [1]}):
+        assert_problem(client.patch(path, json=wrong), 422)
+    with service_of(client).database.read() as session:
+        version = select(DocumentVersion.title).where(DocumentVersion.document_id == document["id"])
+        assert session.scalar(version) == "New"
+    assert client.get(f"/v1/documents/{other['id']}").json()["title"] == other["title"]
+
+
+def test_new_version_replaces_the_old_one(client: TestClient) -> None:
+    """PUT keeps id and external id, and the content is old or new, never neither."""
+    document = upload(client, TEXT, collection=new_collection(client), external_id="x", metadata={"a": 1})
+    path = f"/v1/documents/{document['id']}"
+    response = client.put(path, json={"text": "Entirely new words."})
+    assert response.status_code == 202
+    assert client.get(f"{path}/content").text in {TEXT, "Entirely new words."}
+    replaced = when_read(client, document["id"], version=2)
+    assert (replaced["version"], replaced["external_id"], replaced["metadata"]) == (2, "x", {"a": 1})
+    assert client.get(f"{path}/content").text == "Entirely new words."
+
+
+def test_deleted_document_is_gone(client: TestClient) -> None:
+    """After DELETE every look at the document is 404, and a second DELETE too."""
+    document = upload(client, "Words of a document to be deleted.", collection=new_collection(client))
+    path = f"/v1/documents/{document['id']}"
+    assert client.delete(path).status_code == 204
+    for route in (path, f"{path}/content", f"{path}/chunks"):
+        assert_problem(client.get(route), 404, "document-not-found")
+    assert_problem(client.delete(path), 404)
+    assert_problem(client.patch(path, json={"title": "x"}), 404)
+    assert_problem(client.put(path, json={"text": "x"}), 404)
+    assert not service_of(client).originals.exists(document["sha256"])
+
+
+def test_unreadable_file_fails_with_its_reason(client: TestClient) -> None:
+    """A broken file is accepted, and says afterwards what is wrong with it; it has no content."""
+    response = client.post(
+        "/v1/documents",
+        files={"file": ("broken.pdf", b"%PDF-1.7\nbroken", "application/pdf")},
+        data={"collection": new_collection(client)},
+    )
+    assert response.status_code == 202
+    document = when_read(client, response.json()["document"]["id"])
+    assert document["status"] == "failed"
+    assert document["error"]
+    problem = assert_problem(client.get(f"/v1/documents/{document['id']}/content"), 409)
+    assert document["error"] in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "text"),
+        ({"text": "  \n"}, "text"),
+        ({"text": 7}, "text"),
+        ({"text": "a\0b"}, "text"),
+        ({"text": "x", "unknown": 1}, "unknown"),
+        ({"text": "x", "title": "t" * 1001}, "title"),
+        ({"text": "x", "external_id": ""}, "external_id"),
+        ({"text": "x", "metadata": {"a": "\0"}}, "metadata"),
+        ({"text": "x", "metadata": {"a": "x" * 70_000}}, "metadata"),
+        ({"text": "x", "metadata": {"a": [[[[[[[[1]]]]]]]]}}, "metadata"),
+        ({"text": "x", "on_duplicate": "maybe"}, "on_duplicate"),
+    ],
+)
+def test_fields_that_do_not_fit_are_named(client: TestClient, body: dict[str, object], field: str) -> None:
+    """A wrong field is a 422 that names it."""
+    problem = assert_problem(client.post("/v1/documents", json=body), 422, "invalid-request")
+    assert field in [item["field"] for item in problem["errors"]]
+
+
+def test_wrong_forms_are_refused(client: TestClient) -> None:
+    """No file, an empty file, a file under another name, an unknown or wrong field: each is told."""
+    file = {"file": ("a.txt", b"words", "text/plain")}
+    cases = [
+        ({"data": {"title": "x"}, "files": {}}, 415),
+        ({"data": {"title": "x"}, "files": {"other": ("a.txt", b"x")}}, 422),
+        ({"data": {"unknown": "x"}, "files": file}, 422),
+        ({"data": {"metadata": "{"}, "files": file}, 422),
+        ({"data": {"metadata": "[1]"}, "files": file}, 422),
+        ({"data": {"metadata": '{"a": NaN}'}, "files": file}, 422),
+        ({"data": {}, "files": {"file": ("a.txt", b"")}}, 422),
+        ({"data": {"collection": "no-such"}, "files": file}, 404),
+    ]
+    for request, status in cases:
+        assert_problem(client.post("/v1/documents", **request), status)  # type: ignore[arg-type] # forms
+    boundless = client.post("/v1/documents", content=b"x", headers={"Content-Type": "multipart/form-data"})
+    assert_problem(boundless, 400)
+
+
+@pytest.mark.parametrize("path", ["doc_none", "doc_none/content", "x/chunks"])
+def test_unknown_document(client: TestClient, path: str) -> None:
+    """An id that nobody gave out is 404."""
+    assert_problem(client.get(f"/v1/documents/{path}"), 404, "document-not-found")
+
+
+@pytest.mark.parametrize(
+    "query", ["cursor=%FF", "cursor=eHg", "limit=0", "limit=1000", "limit=x", "status=odd"]
+)
+def test_wrong_pages_are_refused(client: TestClient, query: str) -> None:
+    """Cursors of others, and limits out of range, are 422."""
+    assert_problem(client.get(f"/v1/documents?{query}"), 422)
+
+
+def test_full_queue_turns_uploads_away(data_dir: Path) -> None:
+    """With no room left, an upload is 429 with a time to come back, and leaves nothing behind."""
+    with running_service(Settings(data_dir=data_dir, queue_size=1)) as client:
+        service_of(client).worker.get().stop()
+        assert client.post("/v1/documents", json={"text": "one"}).status_code == 202
+        response = client.post("/v1/documents", json={"text": "two"})
+        assert_problem(response, 429, "queue-full")
+        assert int(response.headers["retry-after"]) > 0
+        assert len(client.get("/v1/documents").json()["data"]) == 1
+        readiness = assert_problem(client.get("/readyz"), 503, "not-ready")
+        assert {"queue"} <= {item["field"] for item in readiness["errors"]}
+
+
+def test_large_file_is_refused(data_dir: Path) -> None:
+    """A file above RAG_MAX_UPLOAD_MB is 413."""
+    with running_service(Settings(data_dir=data_dir, max_upload_mb=1)) as client:
+        files = {"file": ("big.txt", b"x" * (1024 * 1024 + 1), "text/plain")}
+        assert_problem(client.post("/v1/documents", files=files), 413, "too-large")
+        assert_problem(client.post("/v1/documents", json={"text": "x" * 2_000_000}), 413, "too-large")
