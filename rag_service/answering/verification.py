@@ -22,8 +22,8 @@ THRESHOLD = 0.5
 EXACT_SCORE = 0.98  # a person who finds the very words will hardly call them unfaithful
 CONFLICT_SCORE = 0.3
 ALIKE = 0.7  # coverage and similarity from which one negation more or less is a contradiction
-INTERCEPT = -2.85
-COEFFICIENTS = (1.89, 1.92, 2.45, 2.53, -1.53, -1.42)  # in the order of `Evidence`
+INTERCEPT = -2.82
+COEFFICIENTS = (2.00, 2.12, 2.27, 2.42, -1.70, -1.31)  # in the order of `Evidence`
 _WORD = re.compile(r"\w+")
 EXACT_WORDS = 4  # a verbatim run of fewer words may be there by chance
 

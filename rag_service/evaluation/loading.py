@@ -1,8 +1,10 @@
 """Puts a retrieval set into a collection: the indexer's chunks and vectors, without jobs and originals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from sqlalchemy import select
@@ -13,6 +15,7 @@ from corpus.collections import active_generation, create_collection, delete_coll
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.ids import new_id
+from corpus.migrations import upgrade
 from corpus.models import Collection, Document, DocumentVersion, next_change_number
 from indexer.chunking import split_into_chunks
 from indexer.saving import ChunkSet, insert_chunks
@@ -20,6 +23,18 @@ from rag_service.evaluation.beir import SetDocument
 
 _DOCUMENTS_AT_ONCE = 64
 _MEDIA_TYPE = "text/plain"
+
+
+@contextmanager
+def workspace_database(workspace: Path) -> Iterator[Database]:
+    """Yield the database that keeps loaded sets in a folder, made now if need be."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    database = Database(f"sqlite:///{workspace / 'sets.sqlite3'}")
+    try:
+        upgrade(database)
+        yield database
+    finally:
+        database.close()
 
 
 def collection_of_set(

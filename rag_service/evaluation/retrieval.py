@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.follower import Follower
-from corpus.migrations import upgrade
 from rag_service.evaluation.beir import RetrievalSet, SetDocument, read_documents, read_retrieval_set
-from rag_service.evaluation.loading import collection_of_set
+from rag_service.evaluation.loading import collection_of_set, workspace_database
 from rag_service.evaluation.measures import Estimate, estimate
 from rag_service.evaluation.ranking import ndcg, recall, reciprocal_rank
 from rag_service.retrieval.search import Mode, Retriever, SearchRequest
@@ -60,14 +58,9 @@ def opened_set(
     name: str, documents: Iterable[SetDocument], embedder: Embedder, workspace: Path
 ) -> Iterator[tuple[Retriever, str]]:
     """Yield a retriever over a set, and its collection; `documents` are only read where it is new."""
-    workspace.mkdir(parents=True, exist_ok=True)
-    database = Database(f"sqlite:///{workspace / 'sets.sqlite3'}")
-    try:
-        upgrade(database)
+    with workspace_database(workspace) as database:
         collection = collection_of_set(database, name, documents, embedder)
         yield Retriever(database, Follower(database, workspace), embedder), collection
-    finally:
-        database.close()
 
 
 def evaluate_retrieval(
