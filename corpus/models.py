@@ -215,6 +215,9 @@ class Generation(Table):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"), index=True)
     embedder: Mapped[str] = mapped_column(String(200))
+    embedder_source: Mapped[str | None] = mapped_column(
+        Text
+    )  # package or folder; None: the one of the settings
     dimension: Mapped[int]
     chunking: Mapped[str] = mapped_column(String(200))
     index_type: Mapped[str] = mapped_column(String(40), default="flat")

@@ -51,7 +51,7 @@ def catch_up(bench: Workbench, generation_id: str) -> int:
         generation = find_generation(session, generation_id)
         texts = _uncut(session, generation)
         passages = [] if texts else _unembedded(session, generation)
-    embedder = bench.find_embedder(generation.embedder)
+    embedder = bench.find_embedder(generation.embedder, generation.embedder_source)
     if texts:
         _cut(bench, generation, texts, embedder)
     elif passages:

@@ -6,13 +6,11 @@ every new document (`indexer.targets`), so a promotion changes one row and nothi
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from corpus.chunks import Chunking
-from corpus.embedding import Embedder
 from corpus.errors import Conflict, GenerationNotFound
 from corpus.ids import new_id
 from corpus.models import (
@@ -28,6 +26,7 @@ from corpus.models import (
 from indexer.targets import KEPT
 
 _KEPT_FOR_ROLLBACK = 1
+_KEEP_OTHERS = timedelta(days=7)
 _AT_ONCE = 2000
 
 
@@ -56,13 +55,21 @@ def list_generations(session: Session, collection_id: str | None = None) -> list
 
 
 def begin_generation(
-    session: Session, collection_id: str, *, embedder_id: str, dimension: int, chunking: str, index_type: str
+    session: Session,
+    collection_id: str,
+    *,
+    embedder_id: str,
+    embedder_source: str | None,
+    dimension: int,
+    chunking: str,
+    index_type: str,
 ) -> Generation:
     """Make the row of a generation that is to be built; from its commit on it gets new documents."""
     generation = Generation(
         id=new_id("gen"),
         collection_id=collection_id,
         embedder=embedder_id,
+        embedder_source=embedder_source,
         dimension=dimension,
         chunking=chunking,
         index_type=index_type,
@@ -150,15 +157,22 @@ def unembedded_chunks(generation: Generation) -> ColumnElement[bool]:
 
 
 def superseded_generations(session: Session, collection_id: str) -> list[str]:
-    """Return the generations that are of no more use: failed ones, and all but the last retired one."""
-    idle = session.scalars(
-        select(Generation).where(
-            Generation.collection_id == collection_id, Generation.state.in_(("retired", "failed"))
-        )
-    ).all()
-    retired = sorted((each for each in idle if each.state == "retired"), key=_activation, reverse=True)
-    kept = {each.id for each in retired[:_KEPT_FOR_ROLLBACK]}
-    return [each.id for each in idle if each.id not in kept]
+    """Return the generations that are of no more use.
+
+    Those are failed ones, all but the last retired one, and that one too after a week if its embedder or
+    chunking is another one: for as long as it is kept, every document is embedded twice.
+    """
+    generations = list_generations(session, collection_id)
+    active = next((each for each in generations if each.state == "active"), None)
+    retired = [each for each in generations if each.state == "retired"]
+    retired.sort(key=_activation, reverse=True)
+    kept = {each.id for each in retired[:_KEPT_FOR_ROLLBACK] if active and _is_worth_keeping(each, active)}
+    return [each.id for each in generations if each.state in {"retired", "failed"} and each.id not in kept]
+
+
+def _is_worth_keeping(retired: Generation, active: Generation) -> bool:
+    costs_nothing = (retired.embedder, retired.chunking) == (active.embedder, active.chunking)
+    return costs_nothing or _activation(active) > now() - _KEEP_OTHERS
 
 
 def discard_generation(session: Session, generation_id: str) -> None:
@@ -194,11 +208,6 @@ def prune_leavings(session: Session, collection_id: str) -> bool:
             _prune_tombstones(session, collection_id, min(each.change_number for each in kept)),
         )
     )
-
-
-def blueprint_of(embedder: Embedder, *, max_tokens: int, overlap: int) -> tuple[str, int, str]:
-    """Return the embedder's id, its dimension and the chunking's key for a new generation."""
-    return embedder.id, embedder.dimension, Chunking(embedder.name, max_tokens, overlap).key
 
 
 def _chunking_in_use(session: Session, collection_id: str) -> str | None:

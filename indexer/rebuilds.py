@@ -1,6 +1,7 @@
 """Asking for a new generation: reindex, compaction, promotion, cancellation. Done by `indexer.reindexing`."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ def request_reindex(
     collection_id: str,
     *,
     embedder: Embedder,
+    source: str | None = None,
     max_tokens: int | None = None,
     overlap: int | None = None,
     index_type: str = "flat",
@@ -37,6 +39,7 @@ def request_reindex(
         session: a write transaction.
         collection_id: whose generation.
         embedder: makes its vectors; may be the present one.
+        source: package or folder that workers load the embedder from; None: they have it by themselves.
         max_tokens: longest chunk; None: as `corpus.collections.create_collection`.
         overlap: word pieces that neighbours share; None: the same.
         index_type: how vectors are searched.
@@ -56,6 +59,7 @@ def request_reindex(
         session,
         collection_id,
         embedder_id=embedder.id,
+        embedder_source=None if source is None else _independent_of_here(source),
         dimension=embedder.dimension,
         chunking=chunking.key,
         index_type=index_type,
@@ -75,6 +79,7 @@ def request_compaction(session: Session, collection_id: str) -> Job:
         session,
         collection_id,
         embedder_id=active.embedder,
+        embedder_source=active.embedder_source,
         dimension=active.dimension,
         chunking=active.chunking,
         index_type=active.index_type,
@@ -190,6 +195,12 @@ def _require_no_rebuild(session: Session, collection_id: str) -> None:
     )
     if _is_being_rebuilt(session, collection_id):
         raise Conflict("The collection is being reindexed or compacted already; see `rag jobs list`.")
+
+
+def _independent_of_here(source: str) -> str:
+    """Return a folder's absolute path, for workers that run elsewhere; a package's name stays."""
+    folder = Path(source)
+    return str(folder.resolve()) if folder.is_dir() else source
 
 
 def _create(session: Session, kind: JobKind, generation: Generation, *, manual: bool) -> Job:

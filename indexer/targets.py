@@ -4,18 +4,19 @@ Besides the active generation, those that are being built, wait for promotion, o
 get every new document too: so promotion and rollback are the change of one row.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from corpus.chunks import Chunking
-from corpus.embedding import Embedder
+from corpus.embedding import Embedder, load_embedder
 from corpus.errors import CorpusError, EmbedderMismatch, NotReady
 from corpus.models import ActiveGeneration, Generation
 
-FindEmbedder = Callable[[str], Embedder]
 KEPT = ("building", "ready", "active", "retired")
 
 
@@ -44,22 +45,41 @@ class Plan:
         return next((each for each in fitting if each.name == chunking.tokenizer), fitting[0])
 
 
+class FindEmbedder(Protocol):
+    """Gives the embedder of an id, perhaps by loading it from where the generation says that it is."""
+
+    def __call__(self, embedder_id: str, source: str | None = None, /) -> Embedder:
+        """Return it.
+
+        Raises:
+            EmbedderMismatch: it is not here.
+            ModelError: it can not be loaded.
+        """
+
+
 def one_embedder(embedder: Embedder) -> FindEmbedder:
-    """Return a `FindEmbedder` that knows only this one."""
+    """Return a `FindEmbedder` that has this one from the beginning."""
     return some_embedders([embedder])
 
 
-def some_embedders(embedders: Sequence[Embedder]) -> FindEmbedder:
-    """Return a `FindEmbedder` that knows these."""
+def some_embedders(
+    embedders: Sequence[Embedder], *, load: Callable[[str], Embedder] = load_embedder
+) -> FindEmbedder:
+    """Return a `FindEmbedder` that has these from the beginning, and keeps those that it loads."""
     known = {embedder.id: embedder for embedder in embedders}
+    loading = threading.Lock()
 
-    def find(embedder_id: str) -> Embedder:
-        if embedder_id not in known:
-            raise EmbedderMismatch(
-                f"The collection needs embedder {embedder_id}, this worker has {', '.join(known)}; set "
-                f"RAG_EMBEDDER to the former or run `rag reindex`."
-            )
-        return known[embedder_id]
+    def find(embedder_id: str, source: str | None = None, /) -> Embedder:
+        with loading:
+            if embedder_id not in known and source is not None:
+                loaded = load(source)
+                known[loaded.id] = loaded
+            if embedder_id in known:
+                return known[embedder_id]
+        raise EmbedderMismatch(
+            f"The collection needs embedder {embedder_id}, this worker has {', '.join(known)}; set "
+            f"RAG_EMBEDDER to the former or run `rag reindex`."
+        )
 
     return find
 
@@ -81,12 +101,15 @@ def read_plan(session: Session, collection_id: str, find_embedder: FindEmbedder)
     active = next((generation for generation in kept if generation.id == active_id), None)
     if active is None:
         raise NotReady(f"Collection {collection_id} has no active generation; run `rag reindex`.")
-    targets = [Target(Chunking.from_key(active.chunking), find_embedder(active.embedder))]
+    targets = [
+        Target(Chunking.from_key(active.chunking), find_embedder(active.embedder, active.embedder_source))
+    ]
     for generation in kept:
         try:
-            target = Target(Chunking.from_key(generation.chunking), find_embedder(generation.embedder))
+            embedder = find_embedder(generation.embedder, generation.embedder_source)
         except CorpusError:
             continue
+        target = Target(Chunking.from_key(generation.chunking), embedder)
         if target not in targets:
             targets.append(target)
     return Plan(tuple(targets))

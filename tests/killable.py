@@ -57,7 +57,7 @@ def _run(work: Callable[..., None], *arguments: object) -> None:
         raise
 
 
-def find_embedder(embedder_id: str) -> Embedder:
+def find_embedder(embedder_id: str, _: str | None = None, /) -> Embedder:
     """Return one of the two embedders."""
     for embedder in (FIRST, SECOND):
         if embedder.id == embedder_id:

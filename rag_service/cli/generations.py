@@ -129,6 +129,7 @@ def reindex(
                 session,
                 collection_id,
                 embedder=wanted,
+                source=embedder,
                 max_tokens=max_tokens,
                 overlap=overlap,
                 index_type=index,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,15 @@ from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, EmbedderMismatch
 from corpus.follower import Follower
-from corpus.models import Chunk, Document, Embedding, Generation, Tombstone
+from corpus.models import Chunk, Document, Embedding, Generation, Tombstone, now
 from corpus.originals import Originals
 from indexer.deletion import remove_document
-from indexer.generations import list_generations
+from indexer.generations import find_generation, list_generations, superseded_generations
 from indexer.intake import add_to_job, take_in
 from indexer.jobs import create_job, seal_job
 from indexer.rebuilds import cancel_reindex, request_compaction, request_promotion, request_reindex
 from indexer.reindexing import activate_generation, discard_abandoned
+from indexer.targets import some_embedders
 from indexer.uploads import Upload
 from indexer.workflows import Worker
 from tests.fakes import FakeEmbedder
@@ -30,7 +32,7 @@ OLD = FakeEmbedder()
 NEW = FakeEmbedder(dimension=16, name="second")
 
 
-def find_embedder(embedder_id: str) -> Embedder:
+def find_embedder(embedder_id: str, _: str | None = None, /) -> Embedder:
     """Return one of the two embedders."""
     for embedder in (OLD, NEW):
         if embedder.id == embedder_id:
@@ -200,6 +202,42 @@ def test_a_cancelled_reindex_leaves_nothing(
     assert left.embedder == OLD.id
     assert chunk_ids(database, NEW) == set()
     assert list((tmp_path / "generations").iterdir()) == []
+
+
+def test_workers_load_an_embedder_from_its_source(
+    database: Database, originals: Originals, tmp_path: Path
+) -> None:
+    """A worker that was started before the reindex was asked for builds it all the same."""
+    find = some_embedders([OLD], load={"second-folder": NEW}.__getitem__)
+    with database.write() as session:
+        collection_id = create_collection(session, name="default", embedder=OLD).id
+        job_id = request_reindex(session, collection_id, embedder=NEW, source="second-folder").id
+    with Worker(
+        database, originals=originals, parser=PlainTextParser(), find_embedder=find, data_dir=tmp_path
+    ) as worker:
+        assert worker.wait(job_id, timeout_s=30).status == "completed"
+        accepted = take_in(database, originals, b"text", Upload(collection_id))
+        assert accepted.job is not None
+        worker.wait(accepted.job.id, timeout_s=30)
+    assert len(chunk_ids(database, NEW)) == len(chunk_ids(database, OLD)) == 1
+
+
+def test_a_former_generation_of_another_embedder_is_kept_for_a_week(
+    worker: Worker, database: Database, collection: str
+) -> None:
+    """One of the same embedder costs nothing and stays."""
+    with database.write() as session:
+        job_id = request_reindex(session, collection, embedder=NEW).id
+    assert worker.wait(job_id, timeout_s=60).status == "completed"
+    with database.write() as session:
+        active = active_generation(session, collection)
+        assert superseded_generations(session, collection) == []
+        active.activated_at = now() - timedelta(days=8)
+        (former,) = superseded_generations(session, collection)
+        assert former != active.id
+        active.embedder, active.chunking = OLD.id, find_generation(session, former).chunking
+        assert superseded_generations(session, collection) == []
+        session.rollback()
 
 
 def test_a_reindex_whose_embedder_is_missing_fails_and_says_so(

@@ -1,0 +1,21 @@
+"""Where a generation's embedder is loaded from.
+
+Revision: 0003, after 0002
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("generations", sa.Column("embedder_source", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("generations") as batch_op:
+        batch_op.drop_column("embedder_source")
