@@ -60,9 +60,12 @@ def about_others(records: Iterable[Record], *, seed: int = 0) -> Iterator[Record
     for parts in grounded:
         text = " ".join(f"{passage.title} {passage.text}" for passage in parts.passages)
         present = [name for name in _full_names(parts.question) if name in text]
-        absent = [name for name in names if not contains_gold(text, [name, *name.split()])]
-        if present and absent:
-            yield _asked_about(parts, present[0], random.choice(absent))
+        if not present:
+            continue
+        drawn = random.sample(names, min(_TRIES, len(names)))
+        absent = (name for name in drawn if not contains_gold(text, [name, *name.split()]))
+        if other := next(absent, None):
+            yield _asked_about(parts, present[0], other)
 
 
 def _asked_about(parts: Grounded, old: str, new: str) -> Record:
