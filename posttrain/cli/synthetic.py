@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +36,28 @@ def distract(
     records = list(_read(paths))
     how = Distraction(fewest, max(fewest, most), without_gold, seed)
     _write(out, distracted(records, PassagePool(records), how))
+
+
+@data.command()
+def take(
+    paths: InFiles,
+    out: OutFile,
+    count: Annotated[int, typer.Option(min=1, help="So many records, at most.")],
+    split: Annotated[str | None, typer.Option(help="Only records of this split: train, dev or test.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only records of these tasks.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw records at random, for an evaluation set or a small run; the same seed draws the same ones."""
+    fitting = sorted(
+        (
+            record
+            for record in _read(paths)
+            if split in {None, record.split} and (not task or record.task in task)
+        ),
+        key=lambda record: record.id,
+    )
+    Random(seed).shuffle(fitting)  # noqa: S311 - an order of data, no secret
+    _write(out, fitting[:count])
 
 
 @data.command("change-facts")
