@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rag_service.cli import ingest, search, serve, terminal, tokenize, upkeep
+from rag_service.cli import ask, ingest, search, serve, terminal, tokenize, upkeep
 from rag_service.cli.collections import collections
 from rag_service.cli.documents import documents
 from rag_service.cli.evaluation import evaluation
@@ -28,6 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 QUESTIONS, DOCUMENTS, RUNNING = "Questions", "Documents", "Running it"
+app.command(rich_help_panel=QUESTIONS)(ask.ask)
+app.command(rich_help_panel=QUESTIONS)(ask.chat)
 app.command(rich_help_panel=QUESTIONS)(search.search)
 app.add_typer(evaluation, name="eval", rich_help_panel=QUESTIONS)
 app.command(rich_help_panel=DOCUMENTS)(ingest.ingest)
@@ -41,6 +43,8 @@ app.add_typer(generations, name="generations", rich_help_panel=RUNNING)
 app.command(rich_help_panel=RUNNING)(reindex)
 app.command(rich_help_panel=RUNNING)(compact)
 app.command(rich_help_panel=RUNNING)(upkeep.check)
+app.command(rich_help_panel=RUNNING)(upkeep.backup)
+app.command(rich_help_panel=RUNNING)(upkeep.restore)
 app.command(rich_help_panel=RUNNING)(tokenize.tokenize)
 app.add_typer(keys, name="keys", rich_help_panel=RUNNING)
 

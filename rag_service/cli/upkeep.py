@@ -1,6 +1,7 @@
-"""Commands that keep the data in order: `rag migrate`, `rag check`."""
+"""Commands that keep the data in order: `rag migrate`, `rag check`, `rag backup`, `rag restore`."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,6 +61,31 @@ def check(
     else:
         typer.echo("Everything agrees.")
     raise typer.Exit(terminal.FAILED if findings else 0)
+
+
+def backup(file: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
+    """Write a consistent snapshot of database and originals into one file, while the service runs."""
+    from indexer.backup import back_up
+
+    with open_service() as service:
+        back_up(service.database, service.originals, file)
+    typer.echo(f"Wrote {file} ({file.stat().st_size / (1 << 20):.1f} MiB).")
+
+
+def restore(file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)]) -> None:
+    """Bring a backup back into an empty database, SQLite or PostgreSQL; indexes are made from it."""
+    from corpus.database import Database
+    from corpus.originals import Originals
+    from corpus.settings import Settings
+    from indexer.backup import restore as bring_back
+
+    settings = Settings.load()
+    database = Database(settings.effective_database_url)
+    try:
+        bring_back(database, Originals(settings.originals_dir), file)
+    finally:
+        database.close()
+    typer.echo(f"Brought {file} back; the next program makes the indexes.")
 
 
 def _repair(service: "Service", findings: "Sequence[Finding]", *, as_json: bool) -> None:
