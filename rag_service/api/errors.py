@@ -25,6 +25,8 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 PROBLEM_PATH = "/problems/"
 _OPENAI_PATHS = re.compile(r"/v1/(chat/completions|models(/.*)?|embeddings)/?")
 
+_TYPE_NAME = re.compile(r"[\[(]")
+
 _log = logging.getLogger(__name__)
 
 
@@ -190,9 +192,11 @@ def _allow(request: Request) -> dict[str, str]:
 
 def invalid_fields(found: Sequence[Mapping[str, Any]]) -> Problem:
     """Return the problem that lists Pydantic's findings field by field."""
+    # A field that may be null is tried as null too; that this fails as well says nothing new.
+    telling = [item for item in found if item["type"] != "none_required"] or found
     fields = tuple(
         FieldProblem(field_path(item["loc"]), item["msg"].removeprefix("Value error, "), item["type"])
-        for item in found
+        for item in telling
     )
     summary = "; ".join(
         f"{field.field}: {field.detail}" if field.field else field.detail for field in fields[:3]
@@ -201,9 +205,13 @@ def invalid_fields(found: Sequence[Mapping[str, Any]]) -> Problem:
 
 
 def field_path(location: Sequence[str | int]) -> str:
-    """Return a field's path as its sender sees it: without the part of the request that holds it."""
+    """Return a field's path as its sender sees it.
+
+    Left out are the part of the request that holds it, and the names of types that Pydantic adds where
+    several are possible.
+    """
     inside = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
-    return ".".join(str(part) for part in inside)
+    return ".".join(str(part) for part in inside if not _TYPE_NAME.search(str(part)))
 
 
 class ProblemRaised(HTTPException):

@@ -54,7 +54,7 @@ class GenerationIn(RequestModel):
     max_tokens: int = Field(default=256, ge=1, le=2048, description="Longest answer, in tokens.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0: always the likeliest token.")
     seed: int | None = Field(
-        default=None, ge=0, lt=2**63, description="With the same seed the same answer.", examples=[7]
+        default=None, ge=0, le=2**53 - 1, description="With the same seed the same answer.", examples=[7]
     )
     reasoning: bool = Field(default=False, description="Whether to write steps before the answer.")
 

@@ -10,7 +10,14 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from corpus import errors
-from rag_service.api.errors import KINDS, PROBLEM_MEDIA_TYPE, add_error_handlers, kind_named, problem_of
+from rag_service.api.errors import (
+    KINDS,
+    PROBLEM_MEDIA_TYPE,
+    add_error_handlers,
+    invalid_fields,
+    kind_named,
+    problem_of,
+)
 from rag_service.api.middleware import BodyLimit, RequestRecord
 from rag_service.metrics import Levels, Metrics
 
@@ -112,6 +119,20 @@ def test_field_errors_are_listed(client: TestClient) -> None:
     assert [(item["field"], item["code"]) for item in response.json()["errors"]] == [
         ("number", "int_parsing")
     ]
+
+
+def test_types_in_field_paths_are_left_out() -> None:
+    """Where several types are possible, a sender sees the field and not how we check it."""
+    found = [
+        {
+            "loc": ("body", "metadata", "function-after[check()]"),
+            "msg": "x",
+            "type": "value_error",
+        },
+        {"loc": ("body", "metadata", "none"), "msg": "Input should be None", "type": "none_required"},
+    ]
+    problem = invalid_fields(found)
+    assert [(field.field, field.detail) for field in problem.errors] == [("metadata", "x")]
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 100_000])
