@@ -20,14 +20,25 @@ def pins() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
+def requirements() -> list[Requirement]:
+    """Return what pyproject.toml asks for, extras included."""
+    extras = PROJECT["optional-dependencies"].values()
+    texts = [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]
+    found = [Requirement(text) for text in texts]
+    return [each for each in found if canonicalize_name(each.name) != PROJECT["name"]]
+
+
+def test_every_dependency_is_explained() -> None:
+    """The dependency record names each requirement."""
+    record = (ROOT / "docs" / "decisions" / "0011-dependencies.md").read_text()
+    named = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", record))
+    assert [each.name for each in requirements() if each.name not in named] == []
+
+
 def test_every_dependency_is_pinned_and_its_pin_fits() -> None:
     """constraints.txt has a version for each requirement, extras included, inside its range."""
-    extras = PROJECT["optional-dependencies"]
-    wanted = [Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["postgresql"]]]
-    for requirement in wanted:
-        name = canonicalize_name(requirement.name)
-        if name != PROJECT["name"]:
-            assert requirement.specifier.contains(pins()[name]), requirement
+    for requirement in requirements():
+        assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)]), requirement
 
 
 def needed_by(requirement: Requirement) -> list[Requirement]:
