@@ -4,6 +4,7 @@ A recipe is TOML: how many training records there are to be, the seed, and the s
 
     records = 20000
     seed = 0
+    system = 0.8            # share of records that get the service's own system message
 
     [shares]
     rag_answer = 0.35
@@ -14,22 +15,30 @@ A recipe is TOML: how many training records there are to be, the seed, and the s
 import math
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 from typing import get_args
 
 from corpus.errors import InvalidRecord
-from rag_service.answering.conversation import Record, Task
+from rag_service.answering.conversation import Record, Task, system
+from rag_service.answering.prompt import system_text
+
+_FIRST_DAY, _DAYS = date(2024, 1, 1), 1500  # the message names the day; no single one is to be learned
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How many training records, and the share of each task; the shares sum to 1."""
+    """How many training records, and the share of each task; the shares sum to 1.
+
+    `system` is the share of records that begin with the service's system message, as all do in use.
+    """
 
     records: int
     shares: dict[Task, float]
     seed: int = 0
+    system: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,16 @@ def mix(records: Iterable[Record], recipe: Recipe) -> Mix:
         if len(drawn) < wanted:
             short[task] = wanted - len(drawn)
     random.shuffle(train)
+    train, dev = ([_introduced(each, recipe, random) for each in part] for part in (train, dev))
     return Mix(tuple(train), tuple(dev), short)
+
+
+def _introduced(record: Record, recipe: Recipe, random: Random) -> Record:
+    """A model that never saw its system message in training is thrown off by it in use."""
+    day = _FIRST_DAY + timedelta(days=random.randrange(_DAYS))
+    if record.messages[0].role == "system" or random.random() >= recipe.system:
+        return record
+    return replace(record, messages=(system(system_text(day)), *record.messages))
 
 
 def _draw(pool: list[Record], count: int, random: Random) -> list[Record]:

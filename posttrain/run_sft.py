@@ -9,6 +9,7 @@ from corpus.settings import Settings
 from posttrain.activations import Activations, keep_activations
 from posttrain.data.files import read_records
 from posttrain.examples import Example, examples_of
+from posttrain.plots import draw_loss
 from posttrain.sft import Course, Plan, Point, Progress, train
 from posttrain.trainee import Lora, Trainee, load_trainee
 from rag_service.answering.model_files import ModelFiles, find_model
@@ -33,6 +34,7 @@ def run_sft(run: Run) -> Progress:
     course = _course(run, trainee, base)
     typer.echo(f"{len(course.train)} conversations to train on, {len(course.dev)} for development")
     progress = train(trainee, course, run.plan, run.out, report=_report)
+    draw_loss(progress, run.out / "loss.png")
     typer.echo(f"\nadapter in {run.out}; development loss {progress.best:.4f}")
     return progress
 

@@ -15,6 +15,7 @@ from posttrain.cli.data import data
 from posttrain.cli.evaluate import evaluate
 from posttrain.cli.options import InFiles
 from posttrain.cli.probe import probe
+from posttrain.cli.publish import publish
 from posttrain.data.files import read_records, write_records
 from posttrain.mix import mix as mix_records
 from posttrain.mix import read_recipe
@@ -24,6 +25,7 @@ app = typer.Typer(name="rag-train", no_args_is_help=True, pretty_exceptions_enab
 app.add_typer(data, name="data")
 app.command()(probe)
 app.command("eval")(evaluate)
+app.command()(publish)
 
 
 @app.command()

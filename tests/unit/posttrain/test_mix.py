@@ -1,5 +1,6 @@
 """A mix has the shares of its recipe, the same every time, and no document on both sides."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from corpus.errors import InvalidRecord
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.mix import Recipe, mix, read_recipe
-from rag_service.answering.conversation import Record, SourcePassage
+from rag_service.answering.conversation import Record, SourcePassage, system
 
 
 def records(count: int) -> list[Record]:
@@ -67,3 +68,22 @@ def test_a_recipe_that_does_not_fit_says_what_is_wrong(tmp_path: Path, text: str
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidRecord, match=message):
         read_recipe(path)
+
+
+def test_a_share_of_the_records_gets_the_services_system_message() -> None:
+    """With a share of one all have it, on different days; a record that has its own keeps it."""
+    passage = SourcePassage("p", "The pump burns 14 litres.")
+    records = [
+        grounded_record(str(n), f"What {n}?", passage, ["14 litres"], split="train", source=SQUAD)
+        for n in range(20)
+    ]
+    records[0] = replace(records[0], messages=(system("Be brief."), *records[0].messages))
+    drawn = mix(records, Recipe(20, {"rag_answer": 1.0}, system=1.0)).train
+    texts = [record.messages[0].text for record in drawn]
+    assert all(record.messages[0].role == "system" for record in drawn)
+    assert texts.count("Be brief.") == 1
+    assert len(set(texts)) > 10
+    assert all(
+        record.messages[0].role == "user"
+        for record in mix(records[1:], Recipe(20, {"rag_answer": 1.0})).train
+    )

@@ -1,0 +1,186 @@
+"""Publishing: an adapter with its card in a folder that the service can use, known to the database.
+
+An adapter that is worse than the active one on the gate is not published unless that is forced.
+"""
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from corpus.errors import Conflict, ModelError
+from corpus.ids import new_id
+from corpus.models import AnswerModel
+from posttrain.evaluate import Evaluation
+from posttrain.evaluation_report import evaluation_markdown
+from rag_service.answering.adapter import CONFIG_FILE, WEIGHTS_FILE, load_adapter
+from rag_service.answering.conversation import Record
+from rag_service.answering.model_files import ModelFiles, sha256_of
+
+LARGEST_FILE = 16 << 20  # bytes; larger ones are not for a repository
+# What must not get worse, and whether more of it is better.
+GATE: Mapping[str, bool] = {
+    "contains gold": True,
+    "refusal recall": True,
+    "over-refusal": False,
+    "citation precision": True,
+    "follows changed facts": True,
+    "arithmetic": True,
+    "identity": True,
+    "chat perplexity": False,
+}
+
+
+class WorseThanActive(Conflict):
+    """The adapter is worse than the active one on the gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the adapter was made from: its data, the recipe's text, and the evaluation before training."""
+
+    records: tuple[Record, ...]
+    recipe: str
+    before: Evaluation | None = None
+
+
+def publish(
+    session: Session,
+    adapter: Path,
+    base: ModelFiles,
+    evaluation: Evaluation,
+    origin: Origin,
+    *,
+    folder: Path,
+    force: bool = False,
+) -> AnswerModel:
+    """Write the adapter in half precision, its tokenizer, its card and its scores, and register it.
+
+    It is not active yet. `folder` is new; its name becomes the model's.
+
+    Raises:
+        WorseThanActive: on the gate, and not forced.
+        Conflict: the folder or the name is taken.
+        ModelError: the evaluation is of another model, or a file is too large.
+    """
+    _check_evaluated(adapter, base, evaluation)
+    if not force:
+        _check_gate(session, evaluation)
+    if folder.exists() or session.scalar(select(AnswerModel.id).where(AnswerModel.name == folder.name)):
+        raise Conflict(f"There is a model {folder.name} already; choose another name.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write(draft, adapter, base, evaluation, origin, name=folder.name)
+        sha256 = load_adapter(draft, base_sha256=base.sha256).sha256
+        draft.chmod(0o755)
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    model = AnswerModel(
+        id=new_id("mod"),
+        name=folder.name,
+        path=str(folder.resolve()),
+        base_sha256=base.sha256,
+        adapter_sha256=sha256,
+        evaluation={name: asdict(found) for name, found in evaluation.measures.items()},
+    )
+    session.add(model)
+    session.flush()
+    return model
+
+
+def worse_measures(evaluation: Evaluation, active: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
+    """Yield what is worse than the active model's: its value lies outside their interval, on the bad side."""
+    for name, more_is_better in GATE.items():
+        found, bound = evaluation.measures.get(name), active.get(name)
+        low, high = (bound.get("low"), bound.get("high")) if bound else (None, None)
+        if found is None or found.value is None or low is None or high is None:
+            continue
+        if found.value < low if more_is_better else found.value > high:
+            yield f"{name} is {found.value:.2f}, the active model's {low:.2f} to {high:.2f}"
+
+
+def _check_evaluated(adapter: Path, base: ModelFiles, evaluation: Evaluation) -> None:
+    sha256 = load_adapter(adapter, base_sha256=base.sha256).sha256
+    if (evaluation.base_sha256, evaluation.adapter_sha256) != (base.sha256, sha256):
+        raise ModelError("The evaluation is of another model; run `rag-train eval` with this adapter.")
+
+
+def _check_gate(session: Session, evaluation: Evaluation) -> None:
+    active = session.scalar(select(AnswerModel).where(AnswerModel.active))
+    if active and (worse := list(worse_measures(evaluation, active.evaluation))):
+        raise WorseThanActive(f"Worse than {active.name}: {'; '.join(worse)}. --force publishes it anyway.")
+
+
+def _write(
+    folder: Path, adapter: Path, base: ModelFiles, evaluation: Evaluation, origin: Origin, *, name: str
+) -> None:
+    halves = {key: tensor.to(torch.float16) for key, tensor in load_file(adapter / WEIGHTS_FILE).items()}
+    save_file(halves, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    config = json.loads((adapter / CONFIG_FILE).read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base.name, "base_sha256": base.sha256}  # no path of this machine
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    shutil.copyfile(adapter / "tokenizer.json", folder / "tokenizer.json")
+    scores = {key: asdict(found) for key, found in evaluation.measures.items()}
+    (folder / "evaluation.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+    card = model_card(name, base, evaluation, origin, hashes)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    for path in folder.iterdir():
+        if path.stat().st_size > LARGEST_FILE:
+            raise ModelError(f"{path.name} would have more than 16 MiB; train with a smaller rank.")
+
+
+def model_card(
+    name: str, base: ModelFiles, evaluation: Evaluation, origin: Origin, hashes: Mapping[str, str]
+) -> str:
+    """Return the card: what it is, what it was made from and under which licences, and how good it is."""
+    compared = [origin.before, evaluation] if origin.before else [evaluation]
+    files = [f"| {file} | `{value}` |" for file, value in hashes.items()]
+    return f"""# {name}
+
+A LoRA adapter in half precision for {base.name} (weights' sha256 `{base.sha256}`). It was trained to
+answer from passages with citations, to refuse where they do not say, to call search and calculator, and
+to say who it is. It is small and makes mistakes: check what it cites.
+
+## Data
+
+{_data_table(origin.records)}
+
+## Recipe
+
+```
+{origin.recipe.strip()}
+```
+
+## Scores
+
+Shares with 95% bootstrap intervals; the last column is this model.
+
+{evaluation_markdown(compared)}
+## Files
+
+| file | sha256 |
+|---|---|
+{chr(10).join(files)}
+"""
+
+
+def _data_table(records: Iterable[Record]) -> str:
+    counts = Counter((record.meta.source, record.meta.license, record.task) for record in records)
+    lines = ["| source | licence | task | records |", "|---|---|---|--:|"]
+    lines += [
+        f"| {source} | {licence} | {task} | {count} |"
+        for (source, licence, task), count in sorted(counts.items())
+    ]
+    return "\n".join(lines)
