@@ -215,9 +215,8 @@ class Generation(Table):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"), index=True)
     embedder: Mapped[str] = mapped_column(String(200))
-    embedder_source: Mapped[str | None] = mapped_column(
-        Text
-    )  # package or folder; None: the one of the settings
+    # Package or folder that workers load the embedder from; None: they have it by their settings.
+    embedder_source: Mapped[str | None] = mapped_column(Text)
     dimension: Mapped[int]
     chunking: Mapped[str] = mapped_column(String(200))
     index_type: Mapped[str] = mapped_column(String(40), default="flat")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from corpus.models import Chunk, Document, DocumentVersion, JobItem, next_change_number, now
@@ -19,6 +19,9 @@ _BACKOFF = timedelta(seconds=1)
 _LONGEST_ERROR = 1000
 _POISON = f"The worker died {_POISON_AFTER} times while reading this document."
 _GONE = "The document was deleted or replaced before it was read."
+
+
+Candidate = tuple[JobItem, DocumentVersion | None, Document | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,17 @@ def claim_batch(session: Session, job_id: str) -> list[Work]:
     return works
 
 
-def _candidates(
-    session: Session, job_id: str
-) -> Sequence[Row[JobItem, DocumentVersion | None, Document | None]]:
+def _candidates(session: Session, job_id: str) -> list[Candidate]:
+    running = _items(session, JobItem.job_id == job_id, JobItem.state == "running")
+    if running:
+        return running
     rested = (JobItem.attempts == 0) | (JobItem.updated_at < now() - _BACKOFF)
-    waiting = (JobItem.state == "running") | ((JobItem.state == "queued") & rested)
-    return session.execute(
+    return _items(session, JobItem.job_id == job_id, JobItem.state == "queued", rested)
+
+
+def _items(session: Session, *conditions: ColumnElement[bool]) -> list[Candidate]:
+    """Return the first items that fit; the index on job, state and position gives them in order."""
+    rows = session.execute(
         select(JobItem, DocumentVersion, Document)
         .outerjoin(
             DocumentVersion,
@@ -87,10 +95,11 @@ def _candidates(
             & (DocumentVersion.version == JobItem.version),
         )
         .outerjoin(Document, Document.id == DocumentVersion.document_id)
-        .where(JobItem.job_id == job_id, waiting)
-        .order_by(JobItem.state.desc(), JobItem.position)  # running before queued
+        .where(*conditions)
+        .order_by(JobItem.position)
         .limit(BATCH_ITEMS)
-    ).all()
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def record_failures(session: Session, failures: Sequence[Failure]) -> None:

@@ -20,6 +20,7 @@ from indexer.storable import storable
 JobKind = Literal["upload", "ingestion", "reindex", "compaction"]
 ItemState = Literal["queued", "running", "done", "failed", "skipped", "cancelled"]
 RECEIVING = "receiving"
+_READING = "reading"
 FINISHED = ("completed", "failed", "cancelled")
 _OPEN_ITEM = ("queued", "running")
 _ABANDONED_AFTER = timedelta(minutes=10)
@@ -95,7 +96,7 @@ def seal_job(session: Session, job_id: str) -> None:
     """Declare that no more items follow; the job ends with its last one."""
     job = find_job(session, job_id, lock=True)
     if job.stage == RECEIVING:
-        job.stage = None
+        job.stage = _READING if job.state == "running" else None
         session.flush()
 
 
@@ -126,6 +127,8 @@ def begin_job(session: Session, job_id: str) -> bool:
     if job.state == "queued":
         job.state = "running"
         job.started_at = job.started_at or now()
+        if job.stage is None and job.kind in {"upload", "ingestion"}:
+            job.stage = _READING
         session.flush()
     return True
 
@@ -143,7 +146,7 @@ def finish_job(session: Session, job_id: str) -> bool:
     if job.stage == RECEIVING:
         requeue(job)
     else:
-        job.state, job.finished_at = "completed", now()
+        job.state, job.stage, job.finished_at = "completed", None, now()
     session.flush()
     return True
 

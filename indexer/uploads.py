@@ -51,6 +51,11 @@ class Upload:
     metadata: Mapping[str, JsonValue] | None = None
 
     @property
+    def known_as(self) -> str:
+        """What its user calls it: path, file name or title."""
+        return self.external_id or self.filename or self.title or "Untitled"
+
+    @property
     def name(self) -> str:
         """What to call it before it has been read."""
         stem = PurePath(self.filename).stem if self.filename else ""

@@ -105,6 +105,15 @@ class Worker:
         self._stopping.clear()
         self._originals.sweep()
         self._slot = claim_lowest(self._slots)
+        try:
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
+        self._caretaker = threading.Thread(target=self._take_care, name="rag-caretaker", daemon=True)
+        self._caretaker.start()
+
+    def _launch(self) -> None:
         durable.launch(
             durable.system_database_url(self._database, self._data_dir),
             executor_id=self.name,
@@ -116,14 +125,13 @@ class Worker:
             },
             queues=[_INTERACTIVE, _BULK, _UPKEEP],
         )
-        self._caretaker = threading.Thread(target=self._take_care, name="rag-caretaker", daemon=True)
-        self._caretaker.start()
 
     def stop(self) -> None:
         """Stop between two steps of the work; what is unfinished goes on with the next worker."""
         self._stopping.set()
         if self._caretaker is not None:
             self._caretaker.join()
+            self._caretaker = None
         with self._step_ended:
             if not self._step_ended.wait_for(lambda: self._running == 0, timeout=_LONGEST_STOP_S):
                 _log.warning("a step of a job takes longer than %s s; it is left", _LONGEST_STOP_S)

@@ -1,0 +1,101 @@
+"""Which documents a worker reads next, also after crashes; on both databases."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from corpus.collections import create_collection
+from corpus.database import Database
+from corpus.models import Document, JobItem, now
+from corpus.originals import Originals
+from indexer.claims import BATCH_ITEMS, Failure, Work, claim_batch, record_failures
+from indexer.intake import add_to_job
+from indexer.jobs import create_job
+from indexer.uploads import Upload
+from tests.fakes import FakeEmbedder
+
+ITEMS = BATCH_ITEMS + 3
+
+
+@pytest.fixture
+def job_id(database: Database, tmp_path: Path) -> str:
+    """Return a job of a batch and a few documents more."""
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=FakeEmbedder()).id
+        job_id = create_job(session, "ingestion", collection_id=collection).id
+    uploads = [(f"text {n}".encode(), Upload(collection, filename=f"{n}.txt")) for n in range(ITEMS)]
+    add_to_job(database, Originals(tmp_path / "originals"), job_id, uploads)
+    return job_id
+
+
+def claim(database: Database, job_id: str) -> list[int]:
+    """Claim a batch; return the positions."""
+    with database.write() as session:
+        return [work.position for work in claim_batch(session, job_id)]
+
+
+def work_on(database: Database, job_id: str) -> list[Work]:
+    """Claim a batch."""
+    with database.write() as session:
+        return claim_batch(session, job_id)
+
+
+def test_items_are_claimed_in_order_and_again_after_a_crash(database: Database, job_id: str) -> None:
+    """Whoever takes the job up finds what was begun and begins with it."""
+    assert claim(database, job_id) == list(range(BATCH_ITEMS))
+    assert claim(database, job_id) == list(range(BATCH_ITEMS))
+    with database.write() as session:
+        session.execute(update(JobItem).where(JobItem.state == "running").values(state="done"))
+        assert set(session.scalars(select(Document.status))) == {"processing", "pending"}
+    assert claim(database, job_id) == list(range(BATCH_ITEMS, ITEMS))
+
+
+def test_a_document_that_workers_died_with_is_read_alone(database: Database, job_id: str) -> None:
+    """From the third death on, so that it can not take others with it."""
+    for _ in range(3):
+        assert len(claim(database, job_id)) == BATCH_ITEMS
+    assert claim(database, job_id) == [0]
+
+
+def test_a_document_that_ended_ten_workers_fails(database: Database, job_id: str) -> None:
+    """The others of the job go on."""
+    with database.write() as session:
+        session.execute(update(JobItem).where(JobItem.position == 0).values(state="running", attempts=10))
+    claim(database, job_id)
+    with database.read() as session:
+        item = session.get_one(JobItem, (job_id, 0))
+        assert (item.state, item.error_kind) == ("failed", "permanent")
+        assert "10 times" in (item.error or "")
+        assert session.get_one(Document, item.document_id).status == "failed"
+    assert claim(database, job_id) == list(range(1, BATCH_ITEMS + 1))
+
+
+def test_a_transient_failure_rests_before_the_next_try(database: Database, job_id: str) -> None:
+    """Others go first; after a second it is tried again."""
+    first, *others = work_on(database, job_id)
+    with database.write() as session:
+        record_failures(session, [Failure(first, "the disk is busy", permanent=False)])
+        for work in others:
+            session.get_one(JobItem, (job_id, work.position)).state = "done"
+    assert claim(database, job_id) == list(range(BATCH_ITEMS, ITEMS))
+    with database.write() as session:
+        session.execute(update(JobItem).where(JobItem.state == "running").values(state="done"))
+    assert claim(database, job_id) == []
+    with database.write() as session:
+        session.execute(
+            update(JobItem).where(JobItem.state == "queued").values(updated_at=now() - timedelta(seconds=2))
+        )
+    assert claim(database, job_id) == [0]
+
+
+def test_a_failure_of_something_deleted_meanwhile_is_no_failure(database: Database, job_id: str) -> None:
+    """The item is skipped."""
+    first = work_on(database, job_id)[0]
+    with database.write() as session:
+        session.delete(session.get_one(Document, first.document_id))
+        session.flush()
+        record_failures(session, [Failure(first, "no text", permanent=True)])
+        session.expire_all()
+        assert session.get_one(JobItem, (job_id, 0)).state == "skipped"
