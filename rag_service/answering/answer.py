@@ -5,20 +5,21 @@ last event is `Done`, with the whole answer.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, cast
 
 from corpus.collections import DEFAULT_COLLECTION
 from corpus.embedding import Embedder
 from corpus.ids import new_id
+from rag_service.answering.calculator import calculate
 from rag_service.answering.chat_model import Cancelled, ChatModel, Sampling, Usage
 from rag_service.answering.citations import Citation, CitedAnswer, Groundedness, cite_answer
 from rag_service.answering.conversation import Message
 from rag_service.answering.markers import Delta
-from rag_service.answering.prompt import Prompt, build_prompt, system_text
-from rag_service.answering.quoting import quote_best_sentence
+from rag_service.answering.prompt import Prompt, build_facts_prompt, build_prompt, system_text
+from rag_service.answering.quoting import best_sentences, holds, rate_times_count
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.tools import Search, ToolCall, ToolLoop
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
@@ -106,6 +107,9 @@ class Done:
     answer: Answer
 
 
+_FACTS = 4  # sentences that an untrained model reads
+_BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
+
 Event = Found | ToolCall | Delta | Citation | Done
 
 
@@ -125,10 +129,8 @@ class Answerer:
             PromptTooLong: the conversation does not fit the model's context.
             GenerationCancelled: `cancelled` became true.
         """
-        for event in self.stream(request, cancelled=cancelled):
-            if isinstance(event, Done):
-                return event.answer
-        raise AssertionError("a stream ends with Done")
+        *_, last = self.stream(request, cancelled=cancelled)
+        return cast("Done", last).answer
 
     def stream(self, request: AnswerRequest, *, cancelled: Cancelled = lambda: False) -> Iterator[Event]:
         """Yield what happens, `Done` last; see `answer` for the errors."""
@@ -142,38 +144,46 @@ class Answerer:
         yield from self._check(request, draft)
 
     def _find(self, request: AnswerRequest, draft: "_Draft") -> SearchResult | None:
-        if request.mode != "always":
+        """Search first, unless the model is to decide, and can."""
+        decides = request.mode == "auto" and self._model.skill == "trained"
+        if request.mode == "never" or decides:
             return None
         query = _query_of(request)
         draft.rewritten_query = query if query != request.question else None
         return self._retriever.search(_search_request(request, query))
 
     def _refuses_for_lack_of_evidence(self, request: AnswerRequest, draft: "_Draft") -> bool:
-        if request.mode != "always":
+        if draft.found is None:
             return False
-        draft.evidence = evidence_score(request.question, draft.passages, self._embedder)
+        draft.evidence = evidence_score(draft.query, draft.passages, self._embedder)
         return request.on_no_evidence == "refuse" and draft.evidence < THRESHOLD
 
     def _write(self, request: AnswerRequest, draft: "_Draft", cancelled: Cancelled) -> Iterator[Event]:
         """Let the model write; its text and its use of tools are collected in the draft."""
         prompt = self._prompt(request, draft)
         loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
+        sampling = _BRIEFLY if draft.facts else request.sampling
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
-            for event in loop.run(turn, request.sampling):
+            for event in loop.run(turn, sampling):
                 if isinstance(event, Delta):
                     draft.hear(event)
-                yield event
+                if not (isinstance(event, Delta) and draft.facts):  # those words are checked first
+                    yield event
             draft.usage, draft.transcript = turn.usage, turn.transcript
         draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
 
     def _prompt(self, request: AnswerRequest, draft: "_Draft") -> Prompt:
         opening = system_text(datetime.now(UTC).date(), request.description)
+        if self._model.skill == "none" and draft.passages:
+            draft.facts = best_sentences(draft.query, draft.passages, self._embedder)[:_FACTS]
+        if draft.facts:
+            return build_facts_prompt(request.question, draft.facts, draft.passages, opening)
         return build_prompt(
             self._model,
             request.messages,
             draft.passages,
-            query=draft.rewritten_query or request.question,
+            query=draft.query,
             max_tokens=request.sampling.max_tokens,
             opening=opening,
         )
@@ -185,31 +195,45 @@ class Answerer:
 
     def _check(self, request: AnswerRequest, draft: "_Draft") -> Iterator[Event]:
         """Refusals become a status; sentences are held against what the model read, and cited."""
-        began = time.perf_counter()
-        if draft.marked_refusal or is_refusal(draft.text):
+        if not draft.facts and (draft.marked_refusal or is_refusal(draft.text)):
             yield from _refused(draft, "insufficient" if draft.read else "no_evidence")
             return
-        if request.mode == "never" or not draft.read:
+        if not draft.read:
             yield Done(draft.finish(text=draft.text.strip()))
             return
-        cited = self._cited(request, draft)
+        began = time.perf_counter()
+        cited = self._with_facts(draft) if draft.facts else self._cited(draft, draft.text)
         draft.verify_ms = (time.perf_counter() - began) * 1000
         if not cited.citations and request.on_no_evidence == "refuse":
             yield from _refused(draft, "unverified")
             return
+        if draft.facts:
+            yield Delta("text", cited.text)
         yield from cited.citations
         yield Done(draft.finish(text=cited.text, cited=cited))
 
-    def _cited(self, request: AnswerRequest, draft: "_Draft") -> CitedAnswer:
-        """Cite the model's words; where none of them holds, quote the sentence that fits best."""
-        known = numbers_in(" ".join(call.output for call in draft.tool_calls if call.tool == "calculate"))
-        cited = cite_answer(
-            draft.text, draft.read, self._embedder, question=request.question, known_numbers=known
+    def _cited(self, draft: "_Draft", text: str) -> CitedAnswer:
+        known = " ".join(call.output for call in draft.tool_calls if call.tool == "calculate")
+        asked = draft.query if known else ""  # a sum may use the question's own numbers
+        return cite_answer(
+            text,
+            draft.read,
+            self._embedder,
+            question=draft.query,
+            known_numbers=numbers_in(f"{known} {asked}"),
         )
-        if cited.citations or self._model.skill == "trained":
-            return cited
-        quote = quote_best_sentence(request.question, draft.read, self._embedder)
-        return cite_answer(quote, draft.read, self._embedder) if quote else cited
+
+    def _with_facts(self, draft: "_Draft") -> CitedAnswer:
+        """Take an untrained model's sentence where it holds, else the source's; work out a rate."""
+        best = draft.facts[0]
+        expression = rate_times_count(draft.query, best)
+        if expression:
+            result = calculate(expression).result
+            draft.tool_calls = (*draft.tool_calls, ToolCall("calculate", expression, result))
+            said = best.rstrip(". ")
+            return self._cited(draft, f"{said}; {expression.replace('*', ' * ')} = {result}.")
+        own = self._cited(draft, draft.text)
+        return own if holds(own, best) else self._cited(draft, best)
 
 
 @dataclass(slots=True)
@@ -222,6 +246,7 @@ class _Draft:
     found: SearchResult | None = None
     rewritten_query: str | None = None
     evidence: float | None = None
+    facts: Sequence[str] = ()
     text: str = ""
     reasoning: str = ""
     marked_refusal: bool = False
@@ -230,6 +255,11 @@ class _Draft:
     usage: Usage = field(default_factory=Usage)
     transcript: str = ""
     verify_ms: float = 0.0
+
+    @property
+    def query(self) -> str:
+        """The question, with what it follows up on."""
+        return self.rewritten_query or self.request.question
 
     @property
     def passages(self) -> tuple[Passage, ...]:

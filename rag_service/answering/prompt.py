@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from rag_service.answering.chat_model import ChatModel
-from rag_service.answering.conversation import Message, Part, SourcePassage, system, user
+from rag_service.answering.conversation import Message, Part, SourcePassage, assistant, system, user
 from rag_service.answering.template import passages_text
 from rag_service.retrieval.passages import Passage
 
@@ -14,8 +14,21 @@ _PASSAGE_TOKENS = 1000  # of all passages together; a small model loses the thre
 _HISTORY_TURNS = 6
 _RESERVE = 64  # tokens of markers and frames
 _INSTRUCTION = (
-    "Answer the question in one short sentence, from the numbered passages alone. "
+    "Answer the question in one short sentence, from the numbered passages alone, and cite them like [1]. "
     "If they do not say it, answer: I do not know."
+)
+# An untrained model learns the form of an answer from two examples better than from any instruction.
+_EXAMPLES = (
+    (
+        ("The museum opens at nine.", "Anna Berg has led the museum since 2011."),
+        "Who leads the museum?",
+        "Anna Berg has led the museum since 2011.",
+    ),
+    (
+        ("A ticket costs 12 crowns.", "Children pay half."),
+        "What does a ticket cost?",
+        "A ticket costs 12 crowns.",
+    ),
 )
 
 
@@ -53,8 +66,8 @@ def build_prompt(
 ) -> Prompt:
     """Put the passages into the context, best first, as many as fit beside the conversation.
 
-    A trained model gets them as the result of a search in its own turn, as in its training; another
-    reads them in the user's turn.
+    A trained model gets them as the result of a search in its own turn, as in its training; a model that
+    follows instructions reads them in the user's turn.
     """
     recent = [*messages[-2 * _HISTORY_TURNS - 1 :]]
     conversation = tuple(message for message in recent if message.role != "system")
@@ -70,6 +83,22 @@ def build_prompt(
     question = conversation[-1].text
     asked = user(f"{passages_text(sources)}\n\n{_INSTRUCTION}\n\nQuestion: {question}")
     return Prompt((system(opening), *conversation[:-1], asked), packed)
+
+
+def build_facts_prompt(
+    question: str, facts: Sequence[str], passages: Sequence[Passage], opening: str
+) -> Prompt:
+    """Return the prompt for a model that was not trained for this: examples, then a few sentences."""
+    shown: list[Message] = [system(opening)]
+    for sentences, asked, answer in _EXAMPLES:
+        shown += [user(_facts_text(sentences, asked)), assistant(answer)]
+    read = tuple(passage for passage in passages if any(fact in passage.text for fact in facts))
+    return Prompt((*shown, user(_facts_text(facts, question))), read)
+
+
+def _facts_text(facts: Sequence[str], question: str) -> str:
+    lines = "\n".join(f"- {' '.join(fact.split())}" for fact in facts)
+    return f"Facts:\n{lines}\n\nQuestion: {question}"
 
 
 def _pack(model: ChatModel, passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:

@@ -1,40 +1,77 @@
-"""Where a model's own words do not hold, the sentence that answers best speaks for itself.
+"""What a model that was not trained for this gets to read, and what speaks where its words do not hold.
 
-A base model of 135 million parameters often garbles what it read. Its garbled sentence fails
-verification; rather than give nothing, the answer is then the sentence of the sources that fits the
-question best, word for word.
+A base model of 135 million parameters loses the thread in whole passages and garbles what it read
+(docs/decisions/0043-untrained-models.md has the numbers). So it reads the few sentences that fit the
+question best; and where its own sentence does not hold against the first of them, the answer is that
+sentence of the sources, word for word.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from corpus.embedding import Embedder
 from corpus.sentences import sentence_spans
+from rag_service.answering.citations import CitedAnswer
+from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import answer_type, has_candidate
 from rag_service.retrieval.terms import Terms, terms_of
 
 _MOST = 24  # sentences that are embedded
 _SHORTEST = 12  # characters; headings and remains of tables say nothing by themselves
+_RATE = re.compile(r"\b(?:an?|per|each|every)\s+(\w{3,})")
 
 
-def quote_best_sentence(question: str, passages: Sequence[Passage], embedder: Embedder) -> str | None:
-    """Return the passages' sentence that fits the question best; None if none has any of its words."""
-    asked = terms_of(question)
-    kind = answer_type(question)
-    scored = sorted(
+def best_sentences(question: str, passages: Sequence[Passage], embedder: Embedder) -> list[str]:
+    """Return the passages' sentences that share words with the question, the best fit first.
+
+    The fit is the cosine, plus the share of the question's words, plus 0.3 if the sentence has something
+    of the kind that is asked for (a number, a date, a name).
+    """
+    asked, kind = terms_of(question), answer_type(question)
+    shared = sorted(
         ((_overlap(asked, terms_of(sentence)), sentence) for sentence in _sentences(passages)),
         key=lambda item: -item[0],
     )[:_MOST]
-    candidates = [(share, sentence) for share, sentence in scored if share > 0]
-    if not candidates:
-        return None
-    sentences = [sentence for _, sentence in candidates]
+    found = [(share, sentence) for share, sentence in shared if share > 0]
+    if not found:
+        return []
+    sentences = [sentence for _, sentence in found]
     cosines = embedder.embed_passages(sentences) @ embedder.embed_queries([question])[0]
-    fitting = [has_candidate(kind, terms_of(sentence), asked) for sentence in sentences]
-    scores = cosines + [share for share, _ in candidates] + 0.3 * np.array(fitting, dtype=np.float32)
-    return sentences[int(np.argmax(scores))]
+    fitting = np.array([has_candidate(kind, terms_of(each), asked) for each in sentences], dtype=np.float32)
+    scores = cosines + np.array([share for share, _ in found]) + 0.3 * fitting
+    return [sentences[place] for place in np.argsort(-scores, kind="stable")]
+
+
+def holds(cited: CitedAnswer, best: str) -> bool:
+    """Tell whether every sentence of an answer is supported, and one of them by the best sentence."""
+    quotes = (citation.quote for citation in cited.citations)
+    return not cited.groundedness.unsupported_spans and any(
+        quote in best or best in quote for quote in quotes
+    )
+
+
+def rate_times_count(question: str, sentence: str) -> str | None:
+    """Return the product that a question asks for: a rate in the source, a count of its unit in the question.
+
+    "13 litres of diesel an hour" and "in 24 hours" give ``13*24``. None unless the sentence has one number
+    and the question one count of the rate's unit: other sums need a model that was trained for them.
+    """
+    amounts = numbers_in(sentence)
+    if len(amounts) != 1:
+        return None
+    for match in _RATE.finditer(sentence):
+        unit = re.escape(match.group(1).rstrip("s"))
+        counts = {
+            number
+            for counted in re.findall(rf"(\S+(?:\s\S+)?)\s+{unit}s?\b", question, re.IGNORECASE)
+            for number in numbers_in(counted)
+        }
+        if len(counts) == 1:
+            return f"{next(iter(amounts))}*{counts.pop()}"
+    return None
 
 
 def _sentences(passages: Sequence[Passage]) -> list[str]:
