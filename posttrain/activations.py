@@ -77,7 +77,7 @@ def _compute(
     states: NDArray[np.float16] | None = None
     done = 0
     for example in examples:
-        hidden = trainee.lower(batch_of(Row((example,))))[0].to(torch.float16).numpy()
+        hidden = trainee.lower(batch_of(Row((example,))))[0].to(torch.float16).cpu().numpy()
         if states is None:
             shape = (total, hidden.shape[1])
             states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)

@@ -48,6 +48,12 @@ class Batch:
     labels: Tensor
     mask: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(
+            self.ids.to(device), self.positions.to(device), self.labels.to(device), self.mask.to(device)
+        )
+
 
 def example_of(record: Record, template: Template) -> Example:
     """Render a record exactly as the service renders a conversation."""

@@ -192,6 +192,7 @@ class _Run:
             "weights": {name: weight.detach() for name, weight in self._weights.items()},
             "optimizer": self._optimizer.state_dict(),
             "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all(),
             "step": self.progress.step,
             "curve": [asdict(point) for point in self.progress.curve],
             "dev": self.progress.dev,
@@ -216,6 +217,7 @@ class _Run:
                 weight.copy_(state["weights"][name])
         self._optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["random_cuda"])
         points = [Point(**point) for point in state["curve"]]
         self.progress = Progress(state["step"], points, [(step, loss) for step, loss in state["dev"]])
 

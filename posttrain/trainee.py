@@ -66,7 +66,8 @@ class Trainee:
 
     def lower(self, batch: Batch) -> Tensor:
         """Return the hidden states that enter `first_layer`, shape (1, length, hidden); no gradient."""
-        with torch.no_grad():
+        batch = batch.to(self.device)
+        with torch.no_grad(), self._precision():
             hidden = self._causal.model.embed_tokens(batch.ids)
             return self._through(hidden, batch, 0, self.first_layer)
 
@@ -75,13 +76,15 @@ class Trainee:
 
         `lower` is what `lower()` gave for this batch, if that was kept.
         """
+        batch = batch.to(self.device)
         if lower is None:
             lower = self.lower(batch) if self.first_layer else self._causal.model.embed_tokens(batch.ids)
         layers = self._causal.config.num_hidden_layers
-        hidden = self._through(lower, batch, self.first_layer, layers)
         learned = batch.labels[0] != IGNORED
-        # The vocabulary is a third of the model's work: logits only where there is a label.
-        logits = self._causal.lm_head(self._causal.model.norm(hidden[0, learned]))
+        with self._precision():
+            hidden = self._through(lower.to(self.device), batch, self.first_layer, layers)
+            # The vocabulary is a third of the model's work: logits only where there is a label.
+            logits = self._causal.lm_head(self._causal.model.norm(hidden[0, learned]))
         labels = batch.labels[0, learned]
         return functional.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
 
@@ -89,6 +92,10 @@ class Trainee:
         """Write the adapter in PEFT's form, the tokenizer beside it."""
         self.model.save_pretrained(str(folder), save_embedding_layers=False)
         self.template.vocabulary.save(folder / "tokenizer.json")
+
+    def _precision(self) -> torch.autocast:
+        """On a GPU matrices are multiplied in bfloat16, weights and loss stay in float32."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
 
     def _through(self, hidden: Tensor, batch: Batch, first: int, end: int) -> Tensor:
         inner = self._causal.model
@@ -129,6 +136,8 @@ def load_trainee(base: Path, lora: Lora, *, seed: int = 0) -> Trainee:
         for name, weight in model.named_parameters():
             if "trainable_tokens" in name:
                 weight.requires_grad = False
+    if torch.cuda.is_available():
+        model.to("cuda")
     return Trainee(model, template, lora.first_layer)
 
 

@@ -36,7 +36,7 @@ def test_the_smoke_recipe_ends_with_a_published_adapter(tmp_path: Path) -> None:
     }
     work = tmp_path / "work"
     done = subprocess.run(
-        ["posttrain/recipes/cpu_smoke.sh", str(work)],
+        [str(ROOT / "posttrain/recipes/cpu_smoke.sh"), str(work)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
