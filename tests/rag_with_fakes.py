@@ -3,14 +3,12 @@
 from corpus.settings import Settings
 from rag_service import app
 from rag_service.cli import main
-from tests.fakes import FakeEmbedder
-
-real_models = app.models_of
+from tests.fakes import FakeChatModel, FakeEmbedder
 
 
-def fake_models(settings: Settings) -> app.Models:
+def fake_models(_settings: Settings) -> app.Models:
     """Return the stand-ins, in place of `models_of`."""
-    return app.Models(FakeEmbedder, real_models(settings).load_chat_model)
+    return app.Models(FakeEmbedder, FakeChatModel)
 
 
 if __name__ == "__main__":
