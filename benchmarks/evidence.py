@@ -35,7 +35,7 @@ from rag_service.retrieval.search import Retriever, SearchRequest
 PASSAGES = 8
 HELD_OUT = 3  # articles, the last by name
 FOLDS = 6
-OVER_REFUSAL = 0.05  # share of answerable questions that the threshold may refuse
+OVER_REFUSAL = 0.03  # share of answerable questions that the threshold may refuse
 KINDS = ("answerable", "unanswerable", "gold removed", "off topic")
 Array = NDArray[np.float64]
 
