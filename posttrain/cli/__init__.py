@@ -3,6 +3,7 @@
 Exit codes are those of `rag`: 0 done, 1 failed, 2 wrong usage.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ def sft(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the program with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # our own lines say how far work is
     debug = take_debug(words)
     try:
         app(args=words, prog_name="rag-train")
