@@ -60,6 +60,7 @@ def answers(
         Path, typer.Option("--set", exists=True, dir_okay=False, help="Questions, one JSON object a line.")
     ],
     collections: Collections = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     as_json: AsJson = False,
 ) -> None:
     """Ask each question with retrieval and without, and score answers, refusals and citations.
@@ -73,7 +74,7 @@ def answers(
 
     questions = read_questions(file)
     with open_service() as service:
-        like = _request_like(service, collections)
+        like = _request_like(service, collections, max_tokens)
         for part in (service.embedder, service.retriever, service.chat_model):
             part.make()
         ask = ask_answerer(service.answerer.make(), like)
@@ -85,15 +86,21 @@ def answers(
         typer.echo(report_text(reports))
 
 
-def _request_like(service: "Service", collections: Sequence[str] | None) -> "AnswerRequest":
+def _request_like(service: "Service", collections: Sequence[str] | None, max_tokens: int) -> "AnswerRequest":
     """Return what every question is asked with, besides itself."""
     from corpus.collections import DEFAULT_COLLECTION, find_collection
     from rag_service.answering.answer import AnswerRequest
+    from rag_service.answering.chat_model import Sampling
 
     names = tuple(collections or [DEFAULT_COLLECTION])
     with service.database.read() as session:
         descriptions = [find_collection(session, name).description for name in names]
-    return AnswerRequest((), collections=names, description=" ".join(each for each in descriptions if each))
+    return AnswerRequest(
+        (),
+        collections=names,
+        sampling=Sampling(max_tokens=max_tokens),
+        description=" ".join(each for each in descriptions if each),
+    )
 
 
 @contextmanager
