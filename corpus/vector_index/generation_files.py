@@ -24,6 +24,7 @@ VECTORS = "vectors.faiss"
 IDS = "ids.npy"
 MANIFEST = "manifest.json"
 FORMAT = 1
+_ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def write_base(
     (folder / MANIFEST).unlink(missing_ok=True)
     order = np.argsort(ids, kind="stable")
     index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(np.ascontiguousarray(vectors[order], dtype=np.float32))
+    for start in range(0, len(order), _ROWS_AT_ONCE):  # no second copy of all in memory
+        index.add(np.ascontiguousarray(vectors[order[start : start + _ROWS_AT_ONCE]], dtype=np.float32))
     with _complete(folder / VECTORS) as file:
         faiss.write_index(index, str(file))
     with _complete(folder / IDS) as file, file.open("wb") as opened:
