@@ -51,7 +51,7 @@ def probe(
         questions,
         sampled_answers(sampler, sampling, draws),
         out / "results.jsonl",
-        settings=f"{sampler.name} {sampler.sha256} {draws} draws {sampling}",
+        settings=f"{sampler.sha256} {draws=} {temperature=} {max_tokens=} {seed=}",
         at_once=max(1, ROWS_AT_ONCE // draws),
         progress=progress_line("probed", "questions"),
     )
