@@ -212,6 +212,7 @@ def embed_in_turns(
 
 def _fail(bench: Workbench, work: Work, error: Exception) -> None:
     """Note why a document could not be read; only its own faults are permanent."""
+    bench.pause()  # while the worker stops, its tools are taken away: that is no fault of the document
     permanent = isinstance(error, DocumentError)
     if not permanent:
         _log.warning("document %s could not be read", work.document_id, exc_info=error)

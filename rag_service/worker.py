@@ -20,8 +20,9 @@ class RunningWorker:
 
     def stop(self) -> None:
         """Stop between two steps; what is unfinished goes on with the next worker."""
+        self.worker.begin_stop()
+        self.parser.close()  # a document that is being read does not hold up the end
         self.worker.stop()
-        self.parser.close()
 
 
 def start_worker(

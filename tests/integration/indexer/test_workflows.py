@@ -1,5 +1,6 @@
 """A worker in this process, on both databases."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from corpus.chunks import ParsedDocument
 from corpus.collections import create_collection
 from corpus.database import Database
 from corpus.follower import Follower
@@ -17,6 +19,7 @@ from indexer.deletion import remove_document
 from indexer.intake import Accepted, add_to_job, take_in
 from indexer.jobs import cancel_job, create_job, retry_job, seal_job
 from indexer.progress import list_items
+from indexer.targets import one_embedder
 from indexer.uploads import EXACT_TEXT, Upload
 from indexer.workflows import Worker
 from tests.fakes import FakeEmbedder
@@ -277,6 +280,47 @@ def test_a_stopped_worker_leaves_its_work_to_the_next(
     assert (progress.status, progress.counts.done) == ("completed", 200)
     with database.read() as session:
         assert len(session.scalars(select(Chunk.id)).all()) == 200
+
+
+def test_a_document_that_is_slow_to_read_does_not_hold_up_the_end(
+    database: Database, originals: Originals, collection: str, tmp_path: Path
+) -> None:
+    """Its parser is closed under it; that is no failure, and the next worker reads it."""
+    accepted = take_in(database, originals, b"a long story", Upload(collection))
+    assert accepted.job is not None
+    parser = SlowParser()
+    worker = Worker(
+        database,
+        originals=originals,
+        parser=parser,
+        find_embedder=one_embedder(FakeEmbedder()),
+        data_dir=tmp_path,
+    )
+    worker.start()
+    assert parser.began.wait(20)
+    worker.begin_stop()
+    parser.closed.set()
+    worker.stop()
+    with database.read() as session:
+        (item,) = list_items(session, accepted.job.id)
+    assert (item.state, item.error) == ("running", None)
+    with make_worker(database, tmp_path) as worker:
+        assert finish(worker, accepted) == "completed"
+
+
+class SlowParser:
+    """Reads until it is closed, and fails then."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.closed = threading.Event()
+
+    def parse(self, data: bytes, *, filename: str | None, media_type: str | None = None) -> ParsedDocument:
+        """Wait for the end."""
+        del data, filename, media_type
+        self.began.set()
+        self.closed.wait(60)
+        raise RuntimeError("The parser pool was closed meanwhile.")
 
 
 def test_a_job_whose_workflow_is_lost_starts_again(
