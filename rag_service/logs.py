@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-_CHATTY = ("uvicorn.access", "httpx", "httpx2")  # the first says what `rag_service.access` says better
+_CHATTY = ("alembic", "httpx", "httpx2", "uvicorn.access")  # the last says less than `rag_service.access`
 _PLAIN = frozenset(vars(logging.makeLogRecord({})))
 
 

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from corpus.database import Database
-from corpus.errors import AnswerNotFound, TraceNotFound
+from corpus.errors import TraceNotFound
 from corpus.ids import chunk_public_id, new_id
-from corpus.models import Feedback, Trace, now
+from corpus.models import Trace, now
 from rag_service.answering.answer import Answer, AnswerRequest
 from rag_service.answering.chat_model import Fingerprint, Sampling
 from rag_service.answering.conversation import message_from_dict, message_to_dict
@@ -93,24 +93,6 @@ class Traces:
 def forget_older(session: Session, horizon: datetime) -> None:
     """Delete traces from before `horizon`, and the feedback on their answers."""
     session.execute(delete(Trace).where(Trace.created_at < horizon))
-
-
-def give_feedback(
-    session: Session, answer_id: str, *, rating: str, comment: str | None, correction: str | None
-) -> str:
-    """Keep what a reader thought of an answer and return the feedback's id.
-
-    Raises:
-        AnswerNotFound: no trace of such an answer is kept.
-    """
-    if session.scalar(select(Trace.id).where(Trace.answer_id == answer_id)) is None:
-        raise AnswerNotFound(f"There is no trace of an answer {answer_id!r}; feedback needs one.")
-    row = Feedback(
-        id=new_id("fbk"), answer_id=answer_id, rating=rating, comment=comment, correction=correction
-    )
-    session.add(row)
-    session.flush()
-    return row.id
 
 
 def request_record(request: AnswerRequest) -> Json:
@@ -194,6 +176,7 @@ def _passage_record(passage: Passage, in_context: frozenset[int]) -> Json:
         "chunk_id": chunk_public_id(passage.chunk_id),
         "document_id": passage.document_id,
         "document_version": passage.document_version,
+        "title": " > ".join((passage.document_title, *passage.heading_path)),
         "sha256": hashlib.sha256(passage.text.encode()).hexdigest(),
         "text": passage.text,
         "scores": asdict(passage.scores),

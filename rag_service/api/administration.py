@@ -1,9 +1,11 @@
 """`/v1/admin/…`: generations, reindexes, consistency."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -24,6 +26,7 @@ from indexer.generations import find_generation, list_generations
 from indexer.jobs import find_job
 from indexer.progress import job_progress
 from indexer.reindexing import activate_generation
+from rag_service.answering.conversation import record_to_json
 from rag_service.api import errors
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, require
@@ -41,6 +44,7 @@ from rag_service.api.schemas.administration import (
     ReindexPage,
 )
 from rag_service.api.schemas.collections import ChunkingOut
+from rag_service.feedback import training_records
 from rag_service.service import Service
 
 router = APIRouter(prefix="/v1/admin", tags=["administration"], dependencies=[require("admin")])
@@ -162,6 +166,29 @@ def cancel(job_id: ReindexId, service: ServiceDep) -> ReindexOut:
 async def check_consistency(how: NewCheck, service: ServiceDep) -> CheckReport:
     """Look for what does not agree, and mend it if asked to; takes a while for many documents."""
     return await anyio.to_thread.run_sync(_check, service, how)
+
+
+@router.get(
+    "/feedback",
+    summary="Export feedback as training records",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One conversation record a line, of answers that were good or were corrected.",
+            "content": {"application/jsonl": {"schema": {"type": "string"}}},
+        },
+        **problems(),
+    },
+)
+def export_feedback(service: ServiceDep) -> StreamingResponse:
+    """Return JSON lines that `rag-train` reads."""
+    return StreamingResponse(_feedback_lines(service), media_type="application/jsonl")
+
+
+def _feedback_lines(service: Service) -> Iterator[str]:
+    with service.database.read() as session:
+        for record in training_records(session):
+            yield record_to_json(record) + "\n"
 
 
 def _check(service: Service, how: NewCheck) -> CheckReport:

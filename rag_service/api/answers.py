@@ -45,9 +45,9 @@ from rag_service.api.schemas.answers import (
     ToolCallOut,
 )
 from rag_service.api.sse import READER_GONE, EventStream, Gone, json_data, last_event, sse_event
+from rag_service.feedback import give_feedback
 from rag_service.retrieval.filters import parse_filter
 from rag_service.service import Service
-from rag_service.traces import give_feedback
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"], dependencies=[require("query")])
 ANSWER_KINDS = (

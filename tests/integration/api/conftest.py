@@ -11,10 +11,28 @@ from corpus.settings import Settings
 from tests.integration.api.clients import running_service
 from tests.integration.conftest import administer, at
 
+# The others are about shapes, which no database changes.
+ON_BOTH_DATABASES = (
+    "test_administration",
+    "test_answers",
+    "test_collections",
+    "test_documents",
+    "test_jobs",
+    "test_search",
+)
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the databases that a file's tests run on."""
+    if "client" in metafunc.fixturenames:
+        both = metafunc.module.__name__.endswith(ON_BOTH_DATABASES)
+        databases = ["sqlite", "postgresql"] if both else ["sqlite"]
+        metafunc.parametrize("client", databases, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A service that all tests of a file share, on each database; each test makes its own collections."""
+    """A service that all tests of a file share; each test makes its own collections."""
     data_dir = tmp_path_factory.mktemp("data")
     url = ""
     if request.param == "postgresql":

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from corpus.settings import Settings
-from rag_service.answering.conversation import Message, Part
+from rag_service.answering.conversation import Message, Part, record_from_json
 from rag_service.answering.markers import Call, Delta
 from rag_service.app import Models
 from tests.fakes import FakeChatModel, FakeEmbedder, Said
@@ -182,6 +182,13 @@ def test_feedback_is_kept_with_the_trace(client: TestClient, station: str) -> No
     path = f"/v1/answers/{answer['id']}/feedback"
     given = client.post(path, json={"rating": "bad", "correction": "Ilse Brandt."})
     assert (given.status_code, given.json()["answer_id"]) == (201, answer["id"])
+    client.post(path, json={"rating": "good"}).raise_for_status()
+    client.post(path, json={"rating": "bad"}).raise_for_status()
+    lines = client.get("/v1/admin/feedback").text.splitlines()
+    records = [record_from_json(line) for line in lines]
+    assert [record.messages[-1].text for record in records] == ["Ilse Brandt.", answer["answer"]]
+    kinds = [part.type for part in records[0].messages[-1].parts]
+    assert kinds == ["search", "search_result", "text"]
     assert_problem(client.post(path, json={"rating": "so-so"}), 422)
     assert_problem(client.post("/v1/answers/ans_none/feedback", json={"rating": "good"}), 404)
 

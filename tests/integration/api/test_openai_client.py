@@ -16,7 +16,7 @@ QUESTION = "Who keeps the two diesel generators of the Vostrel station?"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
+def openai_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
     """A client of a service that has one document."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
     with listening_service(settings, Models(FakeEmbedder, FakeChatModel)) as (url, service):
@@ -26,25 +26,29 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
             yield client
 
 
-def test_models(client: openai.OpenAI) -> None:
+def test_models(openai_client: openai.OpenAI) -> None:
     """They can be listed and got."""
-    assert {"rag", "closed-book", "rag:default", "fake"} <= {model.id for model in client.models.list()}
-    assert client.models.retrieve("rag:default").id == "rag:default"
+    assert {"rag", "closed-book", "rag:default", "fake"} <= {
+        model.id for model in openai_client.models.list()
+    }
+    assert openai_client.models.retrieve("rag:default").id == "rag:default"
 
 
-def test_chat(client: openai.OpenAI) -> None:
+def test_chat(openai_client: openai.OpenAI) -> None:
     """An answer, its tokens, and its citations as an extra field."""
-    answer = client.chat.completions.create(model="rag", messages=[{"role": "user", "content": QUESTION}])
+    answer = openai_client.chat.completions.create(
+        model="rag", messages=[{"role": "user", "content": QUESTION}]
+    )
     assert "Orson Kovacs" in (answer.choices[0].message.content or "")
     assert answer.usage is not None
     assert answer.model_extra is not None
     assert answer.model_extra["citations"][0]["quote"] == KOVACS
 
 
-def test_streamed_chat(client: openai.OpenAI) -> None:
+def test_streamed_chat(openai_client: openai.OpenAI) -> None:
     """The chunks make the answer, and the last one has the citations."""
     chunks = list(
-        client.chat.completions.create(
+        openai_client.chat.completions.create(
             model="rag", messages=[{"role": "user", "content": QUESTION}], stream=True
         )
     )
@@ -55,20 +59,20 @@ def test_streamed_chat(client: openai.OpenAI) -> None:
     assert chunks[-1].model_extra["citations"][0]["quote"] == KOVACS
 
 
-def test_embeddings(client: openai.OpenAI) -> None:
+def test_embeddings(openai_client: openai.OpenAI) -> None:
     """The client asks for base64 by itself, and unpacks it."""
-    found = client.embeddings.create(model="fake", input=["one", "two"])
+    found = openai_client.embeddings.create(model="fake", input=["one", "two"])
     expected = FakeEmbedder().embed_passages(["one", "two"])
     assert found.data[1].embedding == pytest.approx(expected[1].tolist())
 
 
-def test_errors(client: openai.OpenAI) -> None:
+def test_errors(openai_client: openai.OpenAI) -> None:
     """They arrive as the client's own classes, with code and parameter."""
     with pytest.raises(openai.NotFoundError) as missing:
-        client.chat.completions.create(model="no-such", messages=[{"role": "user", "content": "x"}])
+        openai_client.chat.completions.create(model="no-such", messages=[{"role": "user", "content": "x"}])
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.UnprocessableEntityError) as wrong:
-        client.chat.completions.create(
+        openai_client.chat.completions.create(
             model="rag", messages=[{"role": "user", "content": "x"}], temperature=9
         )
     assert wrong.value.param == "temperature"
