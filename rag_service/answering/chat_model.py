@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal, Protocol
 
 from corpus.errors import CorpusError
@@ -21,12 +21,16 @@ class GenerationCancelled(CorpusError):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to write: at temperature 0 always the likeliest token; `seed` makes other draws repeatable."""
+    """How to write: at temperature 0 always the likeliest token; `seed` makes other draws repeatable.
+
+    With `reasoning` a model whose markers are tokens begins with its steps.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,11 @@ class Usage:
     cached_tokens: int = 0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Return both together."""
+        return Usage(*(own + others for own, others in zip(astuple(self), astuple(other), strict=True)))
+
     estimated: bool = False
 
 

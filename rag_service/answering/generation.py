@@ -53,12 +53,12 @@ def common_length(left: Sequence[int], right: Sequence[int]) -> int:
 class GeneratedText:
     """From ids to deltas and calls: decoding, markers, stop strings."""
 
-    def __init__(self, template: Template, stop: tuple[str, ...]) -> None:
+    def __init__(self, template: Template, stop: tuple[str, ...], *, reasoning: bool = False) -> None:
         self._template = template
         self._text = template.vocabulary.text_stream()
         self._scanner = Scanner([*stop, *(Marker if template.plain_markers else ())])
         self._stop = stop
-        self._reader = TurnReader()
+        self._reader = TurnReader("reasoning" if reasoning else "text")
         self.stopped = False
 
     def feed(self, number: int) -> Iterator[Delta | Call]:

@@ -26,7 +26,7 @@ from rag_service.answering.conversation import Message, Part
 from rag_service.answering.generation import GeneratedText, common_length, is_loop, token_chooser
 from rag_service.answering.linear import int8_is_exact
 from rag_service.answering.llama import LlamaConfig, LlamaNetwork, Precision
-from rag_service.answering.markers import Call, Delta
+from rag_service.answering.markers import Call, Delta, Marker
 from rag_service.answering.model_files import find_model, weight_files
 from rag_service.answering.network import Network
 from rag_service.answering.template import Template, load_template
@@ -106,7 +106,8 @@ class LocalTurn:
 
     def generate(self, sampling: Sampling) -> Iterator[Delta | Call | End]:
         """Go on; see `Turn`."""
-        reader = GeneratedText(self._template, sampling.stop)
+        reasoning = sampling.reasoning and self._begin_reasoning()
+        reader = GeneratedText(self._template, sampling.stop, reasoning=reasoning)
         choose = token_chooser(sampling, self._banned())
         written: list[int] = []
         reason: EndReason = "length"
@@ -130,6 +131,12 @@ class LocalTurn:
             return
         yield from reader.finish()
         yield End(reason)
+
+    def _begin_reasoning(self) -> bool:
+        """Write the marker in the model's place, if it has one; return whether."""
+        ids = [number for number, marker in self._template.markers.items() if marker is Marker.THINK_START]
+        self._unread += ids
+        return bool(ids)
 
     def _next_id(self, choose: Callable[[Tensor], int]) -> int:
         """Read what is unread and choose the token after it."""

@@ -103,8 +103,9 @@ class Scanner:
 class TurnReader:
     """Sorts a turn's text and markers into deltas and calls; markers out of place are dropped."""
 
-    def __init__(self) -> None:
-        self._kind: VisibleKind = "text"
+    def __init__(self, kind: VisibleKind = "text") -> None:
+        """`kind` is what the first text is."""
+        self._kind: VisibleKind = kind
         self._call: CallKind | None = None
         self._asked = ""
 

@@ -6,6 +6,7 @@ from datetime import date
 
 from rag_service.answering.chat_model import ChatModel
 from rag_service.answering.conversation import Message, Part, SourcePassage, assistant, system, user
+from rag_service.answering.markers import Marker
 from rag_service.answering.template import passages_text
 from rag_service.retrieval.passages import Passage
 
@@ -55,6 +56,19 @@ def system_text(today: date, collection_description: str = "") -> str:
     return " ".join(lines)
 
 
+def tool_text(*, search: bool, reasoning: bool) -> str:
+    """Tell a model that follows instructions how to call the tools; a trained one knows."""
+    lines = [f"To compute, write {Marker.CALC_START}expression{Marker.CALC_END}; you then read the result."]
+    if search:
+        lines.append(
+            f"To search the documents, write {Marker.SEARCH_START}query{Marker.SEARCH_END}; "
+            "you then read numbered passages."
+        )
+    if reasoning:
+        lines.append(f"First write your steps between {Marker.THINK_START} and {Marker.THINK_END}.")
+    return " ".join(lines)
+
+
 def build_prompt(
     model: ChatModel,
     messages: Sequence[Message],
@@ -69,8 +83,7 @@ def build_prompt(
     A trained model gets them as the result of a search in its own turn, as in its training; a model that
     follows instructions reads them in the user's turn.
     """
-    recent = [*messages[-2 * _HISTORY_TURNS - 1 :]]
-    conversation = tuple(message for message in recent if message.role != "system")
+    conversation = _recent(model, messages)
     spent = sum(model.count_tokens(message.text) for message in conversation) + model.count_tokens(opening)
     room = min(_PASSAGE_TOKENS, model.context_length - spent - max_tokens - _RESERVE)
     packed = _pack(model, passages, room)
@@ -96,9 +109,28 @@ def build_facts_prompt(
     return Prompt((*shown, user(_facts_text(facts, question))), read)
 
 
+def build_steps_prompt(prompt: Prompt) -> tuple[Message, ...]:
+    """Ask an untrained model for the steps to the answer that another prompt asks for."""
+    first, last = prompt.messages[0], prompt.messages[-1]
+    return (first, user(f"{last.text}\n\nThink step by step: which facts lead to the answer?"))
+
+
 def _facts_text(facts: Sequence[str], question: str) -> str:
     lines = "\n".join(f"- {' '.join(fact.split())}" for fact in facts)
     return f"Facts:\n{lines}\n\nQuestion: {question}"
+
+
+def _recent(model: ChatModel, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the question and as many turns before it as fit half of the context, a user's turn first."""
+    turns = [message for message in messages if message.role != "system"]
+    first, room = len(turns) - 1, model.context_length // 2 - model.count_tokens(turns[-1].text)
+    for place in range(len(turns) - 2, max(-1, len(turns) - 2 - 2 * _HISTORY_TURNS), -1):
+        room -= model.count_tokens(turns[place].text)
+        if room < 0:
+            break
+        if turns[place].role == "user":
+            first = place
+    return tuple(turns[first:])
 
 
 def _pack(model: ChatModel, passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:

@@ -17,6 +17,8 @@ from rag_service.retrieval.passages import Passage
 MAX_SEARCHES = 3
 MAX_CALLS = 12
 NOTHING_FOUND = "Nothing was found."
+NOT_CLOSED = "The call was not closed, so it was not carried out."
+TOO_MANY = f"No more than {MAX_CALLS} calls are made for one answer."
 _SHOWN_PASSAGES = 3  # of a search that the model asked for
 _SHOWN_CHARACTERS = 300
 
@@ -43,31 +45,37 @@ class ToolLoop:
 
     def run(self, turn: Turn, sampling: Sampling) -> Iterator[Delta | ToolCall]:
         """Let the model write until its turn ends; `max_tokens` counts over all its pieces."""
-        written_before = turn.usage.completion_tokens
-        while True:
-            written = turn.usage.completion_tokens - written_before
+        before = turn.usage.completion_tokens
+        while (left := sampling.max_tokens - (turn.usage.completion_tokens - before)) > 0:
             call: Call | None = None
-            for item in turn.generate(replace(sampling, max_tokens=max(1, sampling.max_tokens - written))):
+            for item in turn.generate(replace(sampling, max_tokens=left)):
                 if isinstance(item, Delta):
                     yield item
                 elif isinstance(item, Call):
                     call = item
                 else:
                     self.end = item.reason
-            if call is None or not call.closed or len(self.calls) >= MAX_CALLS:
+            if call is None:
                 return
             done, result = self._carry_out(call)
             self.calls.append(done)
             yield done
+            if result is None:
+                return
             turn.append(result)
+            sampling = replace(sampling, reasoning=False)  # the steps come before the first call
+        self.end = "length"
 
-    def _carry_out(self, call: Call) -> tuple[ToolCall, Part]:
+    def _carry_out(self, call: Call) -> tuple[ToolCall, Part | None]:
+        """Return what was done and what the model reads of it; None: the turn is broken off."""
         text = call.text.strip()
+        if not call.closed or len(self.calls) >= MAX_CALLS:
+            return ToolCall(call.kind, text, TOO_MANY if call.closed else NOT_CLOSED), None
         if call.kind == "calculate":
             output = _calculated(text)
             return ToolCall("calculate", text, output), Part("calculate_result", output)
         refused = self._why_not(text)
-        found = () if refused or self.search is None else self.search(text)[:_SHOWN_PASSAGES]
+        found = () if refused or self.search is None else self._new(self.search(text))
         if not found:
             reason = refused or NOTHING_FOUND
             return ToolCall("search", text, reason), Part("calculate_result", reason)
@@ -75,6 +83,11 @@ class ToolLoop:
         sources = tuple(SourcePassage(str(each.chunk_id), each.text, each.document_title) for each in found)
         titles = "; ".join(each.document_title for each in found)
         return ToolCall("search", text, titles[:_SHOWN_CHARACTERS]), Part("search_result", passages=sources)
+
+    def _new(self, found: tuple[Passage, ...]) -> tuple[Passage, ...]:
+        """Leave out what the model has before it already."""
+        known = {each.chunk_id for each in self.passages}
+        return tuple(each for each in found if each.chunk_id not in known)[:_SHOWN_PASSAGES]
 
     def _why_not(self, query: str) -> str:
         """Return why a search is not made, or nothing."""

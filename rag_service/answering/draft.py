@@ -1,0 +1,161 @@
+"""What is asked for, what comes out, and the answer in the making between them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from corpus.collections import DEFAULT_COLLECTION
+from corpus.ids import new_id
+from rag_service.answering.chat_model import Sampling, Usage
+from rag_service.answering.citations import Citation, CitedAnswer, Groundedness
+from rag_service.answering.conversation import Message
+from rag_service.answering.markers import Delta
+from rag_service.answering.refusals import RefusalReason
+from rag_service.answering.tools import ToolCall
+from rag_service.retrieval.filters import Filter
+from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.search import Expand, Mode, SearchResult
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """A conversation that ends with a question, and how to answer it; fields as in the contract."""
+
+    messages: tuple[Message, ...]
+    collections: tuple[str, ...] = (DEFAULT_COLLECTION,)
+    filters: Filter | None = None
+    mode: Literal["always", "auto", "never"] = "always"
+    search: Mode = "hybrid"
+    top_k: int = 8
+    candidates: int = 50
+    expand: Expand = "none"
+    rewrite_query: bool = True
+    sampling: Sampling = field(default_factory=Sampling)
+    reasoning: bool = False
+    on_no_evidence: Literal["refuse", "answer"] = "refuse"
+    description: str = ""
+
+    @property
+    def question(self) -> str:
+        """The last turn of the user."""
+        return self.messages[-1].text
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went, in milliseconds."""
+
+    embed: float = 0.0
+    search: float = 0.0
+    prefill: float = 0.0
+    decode: float = 0.0
+    verify: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer or a refusal. `in_context` are the chunk ids of the passages that the model read."""
+
+    id: str
+    refusal: RefusalReason | None
+    text: str
+    reasoning: str | None
+    rewritten_query: str | None
+    citations: tuple[Citation, ...]
+    passages: tuple[Passage, ...]
+    in_context: frozenset[int]
+    tool_calls: tuple[ToolCall, ...]
+    groundedness: Groundedness | None
+    evidence: float | None
+    generation: str | None
+    model: str
+    usage: Usage
+    timings_ms: Timings
+    transcript: str
+
+    @property
+    def status(self) -> Literal["answered", "refused"]:
+        """Whether there is an answer."""
+        return "refused" if self.refusal else "answered"
+
+
+@dataclass(slots=True)
+class Draft:
+    """An answer in the making."""
+
+    request: AnswerRequest
+    began: float
+    model: str
+    found: SearchResult | None = None
+    rewritten_query: str | None = None
+    evidence: float | None = None
+    facts: Sequence[str] = ()
+    text: str = ""
+    reasoning: str = ""
+    marked_refusal: bool = False
+    read: tuple[Passage, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    transcript: str = ""
+    verify_ms: float = 0.0
+
+    @property
+    def query(self) -> str:
+        """The question, with what it follows up on."""
+        return self.rewritten_query or self.request.question
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """What was found before the model wrote."""
+        return self.found.passages if self.found else ()
+
+    @property
+    def generation(self) -> str | None:
+        """The index generation that was searched."""
+        return self.found.generation if self.found else None
+
+    def hear(self, delta: Delta) -> None:
+        """Take in a piece of what the model says."""
+        if delta.kind == "reasoning":
+            self.reasoning += delta.text
+        else:
+            self.marked_refusal = self.marked_refusal or delta.kind == "refusal"
+            self.text += delta.text
+
+    def finish(
+        self, *, text: str, cited: CitedAnswer | None = None, refusal: RefusalReason | None = None
+    ) -> Answer:
+        """Return the whole."""
+        known = {passage.chunk_id for passage in self.passages}
+        later = tuple(passage for passage in self.read if passage.chunk_id not in known)
+        return Answer(
+            id=new_id("ans"),
+            refusal=refusal,
+            text=text,
+            reasoning=self.reasoning.strip() or None,
+            rewritten_query=self.rewritten_query,
+            citations=cited.citations if cited else (),
+            passages=(*self.passages, *later),
+            in_context=frozenset(passage.chunk_id for passage in self.read),
+            tool_calls=self.tool_calls,
+            groundedness=cited.groundedness if cited else None,
+            evidence=self.evidence,
+            generation=self.generation,
+            model=self.model,
+            usage=self.usage,
+            timings_ms=self._timings(),
+            transcript=self.transcript,
+        )
+
+    def _timings(self) -> Timings:
+        searching = self.found.timings_ms if self.found else None
+        return Timings(
+            embed=searching.embed if searching else 0.0,
+            search=searching.search if searching else 0.0,
+            prefill=self.usage.prefill_ms,
+            decode=self.usage.decode_ms,
+            verify=self.verify_ms,
+            total=(time.perf_counter() - self.began) * 1000,
+        )
