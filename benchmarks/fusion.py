@@ -27,17 +27,21 @@ from rag_service.retrieval.candidates import Place, Query, rank_candidates
 
 CANDIDATES = 50
 Array = NDArray[np.float64]
-Join = Callable[[Array, Array], Array]
+Join = Callable[[Array, Array, int], Array]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """One query's candidates: their documents, cosines and BM25 scores, and what was judged."""
+    """One query's candidates: their documents, cosines and BM25 scores, and what was judged.
+
+    `texts` is how many the lexical index holds.
+    """
 
     documents: Sequence[str]
     dense: Array
     lexical: Array
     judgements: Mapping[str, int]
+    texts: int
 
 
 def collect(folder: Path, split: str, embedder: Embedder, workspace: Path, count: int) -> list[Candidates]:
@@ -61,7 +65,7 @@ def collect(folder: Path, split: str, embedder: Embedder, workspace: Path, count
         dense = np.array([scores.dense or 0.0 for _, scores in ranked])
         lexical = np.array([scores.lexical or 0.0 for _, scores in ranked])
         documents = [owners[chunk] for chunk, _ in ranked]
-        found.append(Candidates(documents, dense, lexical, judged.judgements[each]))
+        found.append(Candidates(documents, dense, lexical, judged.judgements[each], len(owners)))
     return found
 
 
@@ -75,12 +79,12 @@ def ranks(scores: Array) -> Array:
 
 def reciprocal(constant: float) -> Join:
     """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)."""
-    return lambda dense, lexical: 1 / (constant + ranks(dense)) + 1 / (constant + ranks(lexical))
+    return lambda dense, lexical, _: 1 / (constant + ranks(dense)) + 1 / (constant + ranks(lexical))
 
 
 def min_max(weight: float) -> Join:
     """Convex combination of scores that go from 0 to 1 among the candidates."""
-    return lambda dense, lexical: (1 - weight) * scaled(dense) + weight * scaled(lexical)
+    return lambda dense, lexical, _: (1 - weight) * scaled(dense) + weight * scaled(lexical)
 
 
 def scaled(scores: Array) -> Array:
@@ -91,28 +95,40 @@ def scaled(scores: Array) -> Array:
 
 def standardised(weight: float) -> Join:
     """Convex combination of scores in standard deviations."""
-    return lambda dense, lexical: (
+    return lambda dense, lexical, _: (
         (1 - weight) * dense / (dense.std() or 1.0) + weight * lexical / (lexical.std() or 1.0)
     )
 
 
 def share_of_best(weight: float) -> Join:
     """Cosine plus BM25 as a share of the query's best."""
-    return lambda dense, lexical: dense + weight * lexical / (lexical.max() or 1.0)
+    return lambda dense, lexical, _: dense + weight * lexical / (lexical.max() or 1.0)
 
 
 def unscaled(weight: float) -> Join:
     """Cosine plus BM25 as it is."""
-    return lambda dense, lexical: dense + weight * lexical
+    return lambda dense, lexical, _: dense + weight * lexical
+
+
+def rare_words(weight: float, limit: float = np.inf) -> Join:
+    """Cosine plus BM25 over the logarithm of the number of texts; see `rag_service.retrieval.fusion`."""
+
+    def join(dense: Array, lexical: Array, texts: int) -> Array:
+        best = lexical.max() or 1.0
+        return dense + min(weight / np.log(2 + texts), limit / best) * lexical
+
+    return join
 
 
 WAYS: dict[str, Join] = {
-    "dense": lambda dense, _: dense,
-    "BM25": lambda _, lexical: lexical,
+    "dense": lambda dense, *_: dense,
+    "BM25": lambda _, lexical, __: lexical,
     **{f"reciprocal ranks, k={each}": reciprocal(each) for each in (5, 20, 60)},
     **{f"min-max, {each}": min_max(each) for each in (0.3, 0.4, 0.5, 0.6, 0.7)},
     **{f"standardised, {each}": standardised(each) for each in (0.3, 0.4, 0.5, 0.6)},
     **{f"share of best, {each}": share_of_best(each) for each in (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)},
+    **{f"rare words, {each}": rare_words(each) for each in (0.1, 0.12, 0.14, 0.16, 0.17, 0.18, 0.2)},
+    **{f"rare words, 0.17 to {each}": rare_words(0.17, each) for each in (0.4, 0.6, 0.8)},
     **{f"unscaled, {each}": unscaled(each) for each in (0.01, 0.015, 0.02, 0.03)},
 }
 
@@ -121,7 +137,7 @@ def score(join: Join, queries: Sequence[Candidates]) -> float:
     """Return the mean nDCG@10, each document at the place of its best chunk."""
     values = []
     for each in queries:
-        joined = join(each.dense, each.lexical) if len(each.documents) else np.empty(0)
+        joined = join(each.dense, each.lexical, each.texts) if len(each.documents) else np.empty(0)
         order = np.argsort(-joined, kind="stable")
         ranking = list(dict.fromkeys(each.documents[place] for place in order))
         values.append(ndcg(ranking, each.judgements))

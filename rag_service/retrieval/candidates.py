@@ -42,7 +42,10 @@ def rank_candidates(query: Query, places: Sequence[Place], count: int) -> list[t
         near, matching = _candidates(query, place, count)
         dense |= near
         lexical |= matching
-    fused = fuse(dense, lexical) if query.vector is not None and query.words is not None else dense | lexical
+    if query.vector is None or query.words is None:
+        fused = dense | lexical
+    else:
+        fused = fuse(dense, lexical, texts=sum(len(place.indexes.lexical) for place in places))
     order = sorted(fused, key=lambda chunk_id: (-fused[chunk_id], chunk_id))
     return [(each, Scores(dense.get(each), lexical.get(each), fused[each])) for each in order]
 

@@ -76,5 +76,5 @@ def reference(shelf: Shelf, query: str, mode: Mode, year: int | None) -> list[tu
     index.add([row[0] for row in rows], [embedded_text(row[1], row[2], row[3]) for row in rows])
     index.commit()
     lexical = {each: score for each, score in index.search(query, 100) if each in kept}
-    scores = {"dense": dense, "lexical": lexical, "hybrid": fuse(dense, lexical)}[mode]
+    scores = {"dense": dense, "lexical": lexical, "hybrid": fuse(dense, lexical, texts=len(index))}[mode]
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
