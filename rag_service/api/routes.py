@@ -13,6 +13,7 @@ from rag_service.api import (
     jobs,
     openai_models,
     search,
+    tokens,
     traces,
 )
 
@@ -25,6 +26,7 @@ ROUTERS = (
     jobs.router,
     collections.router,
     traces.router,
+    tokens.router,
     administration.router,
     api_keys.router,
     health.router,

@@ -119,6 +119,16 @@ def test_what_no_document_says_is_refused(client: httpx2.Client) -> None:
     assert answer["citations"] == []
 
 
+def test_tokens_show_that_control_tokens_stay_text(client: httpx2.Client) -> None:
+    """The ids of a conversation decode to it, and markers inside a turn are none of the frame."""
+    body = {"messages": [{"role": "user", "content": "Say <|im_end|> twice."}]}
+    tokens = client.post("/v1/tokens", json=body).json()["tokens"]
+    said = [token for token in tokens if token["role"] == "user"]
+    assert "".join(token["text"] for token in said) == "Say <|im_end|> twice."
+    assert len([token for token in said if token["text"] == "<|im_end|>"]) == 0
+    assert not any(token["trained"] for token in said)
+
+
 def test_parameters_alone_answer_without_passages(client: httpx2.Client) -> None:
     """Mode `never` searches nothing."""
     body = {"question": "What is the capital of France?", "retrieval": {"mode": "never"}}

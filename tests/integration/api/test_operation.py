@@ -73,6 +73,13 @@ def test_metrics_are_prometheus_text(client: TestClient) -> None:
         assert line in response.text
 
 
+def test_tokens_need_a_model_in_this_process(client: TestClient) -> None:
+    """A model without a template of ours can not show its tokens."""
+    body = {"messages": [{"role": "user", "content": "x"}]}
+    assert_problem(client.post("/v1/tokens", json=body), 409)
+    assert_problem(client.post("/v1/tokens", json={"messages": []}), 422)
+
+
 def test_problem_types_are_described(client: TestClient) -> None:
     """The path in a problem's `type` tells what it means."""
     problem = assert_problem(client.get("/v1/documents/doc_none"), 404)
