@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
@@ -72,15 +73,16 @@ class FakeChatModel:
 
     name = "fake-chat"
     fingerprint = Fingerprint("0" * 64)
-    skill: Skill = "trained"
 
     def __init__(
         self,
         speaker: Speaker = quote_first_sentence,
         *,
+        skill: Skill = "trained",
         pause_s: float = 0.0,
         context_length: int = 4096,
     ) -> None:
+        self.skill = skill
         self.context_length = context_length
         self.running = 0
         self.said = 0
@@ -144,6 +146,8 @@ class FakeTurn:
             if count == sampling.max_tokens and not isinstance(item, End):
                 yield End("length")
                 return
+            if not isinstance(item, End):
+                self.usage = replace(self.usage, completion_tokens=self.usage.completion_tokens + 1)
             yield item
 
     def _text(self, part: Part) -> str:

@@ -14,7 +14,7 @@ SENTENCES: dict[RefusalReason, str] = {
 # with one is a refusal; one that only contains it ("Ann said that she does not know") is not.
 _PHRASES = (
     r"i (?:do not|don't) know",
-    r"i (?:am|'m) (?:not sure|unable to|not able to)",
+    r"i(?: am|'m) (?:not sure|unable to|not able to)",
     r"i (?:can ?not|can't|could not|couldn't) (?:find|answer|determine|tell)",
     r"i found nothing in the documents",
     r"(?:sorry|unfortunately),? (?:but )?i (?:do not|don't|can ?not|can't)",

@@ -1,0 +1,306 @@
+"""The story of one answer, on a real database and real indexes; the two models are stand-ins."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from corpus.collections import active_generation, create_collection
+from corpus.database import Database
+from corpus.follower import Follower
+from corpus.models import Chunk, Document, DocumentVersion, Embedding, next_change_number
+from rag_service.answering.answer import Answer, Answerer, AnswerRequest, Done, Event, Found
+from rag_service.answering.chat_model import GenerationCancelled, Sampling, Skill
+from rag_service.answering.conversation import Message, Part, assistant, system, user
+from rag_service.answering.markers import Call, Delta
+from rag_service.answering.refusals import SENTENCES
+from rag_service.answering.tools import ToolCall
+from rag_service.retrieval.search import Retriever
+from tests.factories import migrated_database
+from tests.fakes import FakeChatModel, FakeEmbedder, Speaker
+
+TEXT = (
+    "Orson Kovacs keeps the two diesel generators of the Vostrel station. "
+    "Each generator burns 13 litres of diesel an hour. "
+    "The café, run by Ilse Brandt, opens at 06:30."
+)
+EMBEDDER = FakeEmbedder(dimension=256)
+Ask = Callable[..., list[Event]]
+
+
+@pytest.fixture(scope="module")
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retriever]:
+    """One document in the default collection."""
+    folder = tmp_path_factory.mktemp("answers")
+    database = migrated_database(folder)
+    _store(database)
+    yield Retriever(database, Follower(database, folder / "generations"), EMBEDDER)
+    database.close()
+
+
+def _store(database: Database) -> None:
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=EMBEDDER)
+        number = next_change_number(session)
+        document = Document(
+            id="doc_1",
+            collection_id=collection.id,
+            external_id=None,
+            status="ready",
+            version=1,
+            title="Handbook",
+            media_type="text/plain",
+            sha256="0" * 64,
+            chunk_count=1,
+        )
+        version = DocumentVersion(
+            document_id="doc_1",
+            version=1,
+            collection_id=collection.id,
+            state="current",
+            sha256="0" * 64,
+            text=TEXT,
+        )
+        chunk = Chunk(
+            document_id="doc_1",
+            collection_id=collection.id,
+            chunking=active_generation(session, collection.id).chunking,
+            position=0,
+            start=0,
+            end=len(TEXT),
+            text=TEXT,
+            token_count=60,
+            change_number=number,
+        )
+        session.add_all([document])
+        session.flush()
+        session.add_all([version, chunk])
+        session.flush()
+        vector = EMBEDDER.embed_passages([TEXT])[0].astype("<f2").tobytes()
+        session.add(
+            Embedding(
+                chunk_id=chunk.id,
+                embedder=EMBEDDER.id,
+                collection_id=collection.id,
+                vector=vector,
+                change_number=number,
+            )
+        )
+
+
+@pytest.fixture
+def ask(retriever: Retriever) -> Ask:
+    """Ask a model that says given things; return all events."""
+
+    def run(
+        said: Sequence[Delta | Call] | Speaker,
+        question: str | list[Message],
+        *,
+        skill: Skill = "trained",
+        **how: object,
+    ) -> list[Event]:
+        speaker = said if callable(said) else lambda _messages, _parts: said
+        messages = (user(question),) if isinstance(question, str) else tuple(question)
+        answerer = Answerer(retriever, EMBEDDER, FakeChatModel(speaker, skill=skill))
+        return list(answerer.stream(AnswerRequest(messages, **how)))  # type: ignore[arg-type]
+
+    return run
+
+
+def last(events: list[Event]) -> Answer:
+    """Return the answer, which must come last."""
+    assert isinstance(events[-1], Done)
+    return events[-1].answer
+
+
+QUESTION = "Who keeps the diesel generators of the Vostrel station?"
+RIGHT = [Delta("text", "Orson Kovacs keeps "), Delta("text", "the two diesel generators [1].")]
+
+
+def test_an_answer_cites_the_sentence_it_rests_on(ask: Ask) -> None:
+    """Events in order; the citation is exact; everything is accounted for."""
+    events = ask(RIGHT, QUESTION)
+    answer = last(events)
+    assert [type(event) for event in events[:3]] == [Found, Delta, Delta]
+    assert answer.status == "answered"
+    assert answer.text == "Orson Kovacs keeps the two diesel generators [1]."
+    citation = answer.citations[0]
+    assert TEXT[citation.source_start : citation.source_end] == citation.quote
+    assert citation.quote.startswith("Orson Kovacs keeps the two diesel generators")
+    assert answer.in_context == {answer.passages[0].chunk_id}
+    assert answer.generation
+    assert answer.groundedness is not None
+    assert answer.usage.completion_tokens == 2
+    assert answer.timings_ms.total > 0
+    assert "Orson Kovacs" in answer.transcript
+
+
+def test_what_no_source_says_is_no_answer(ask: Ask) -> None:
+    """By default it becomes a refusal; a reader who wants it anyway gets it marked."""
+    wrong = [Delta("text", "Napoleon Bonaparte bought 77 bicycles in Paris.")]
+    refused = last(ask(wrong, QUESTION))
+    assert (refused.status, refused.refusal, refused.citations) == ("refused", "unverified", ())
+    assert refused.text == SENTENCES["unverified"]
+    answered = last(ask(wrong, QUESTION, on_no_evidence="answer"))
+    assert answered.status == "answered"
+    assert answered.groundedness is not None
+    assert answered.groundedness.unsupported_spans
+
+
+@pytest.mark.parametrize(
+    "said", [[Delta("refusal", "That is not in my passages.")], [Delta("text", "I don't know.")]]
+)
+def test_a_models_refusal_is_a_status(ask: Ask, said: list[Delta]) -> None:
+    """By its marker or by its words."""
+    answer = last(ask(said, QUESTION))
+    assert (answer.status, answer.refusal) == ("refused", "insufficient")
+    assert answer.text == SENTENCES["insufficient"]
+
+
+def test_without_evidence_the_model_is_not_asked(ask: Ask) -> None:
+    """The refusal costs no generation."""
+    answer = last(ask(RIGHT, "quantum chromodynamics lattice?", top_k=1))
+    assert (answer.refusal, answer.usage.completion_tokens) == ("no_evidence", 0)
+    assert answer.evidence is not None
+
+
+def test_never_uses_no_passage(ask: Ask) -> None:
+    """The parameters alone, and a search that the model asks for is declined."""
+    events = ask(
+        lambda _messages, parts: [Delta("text", "x")] if parts else [Call("search", "generators")],
+        QUESTION,
+        mode="never",
+    )
+    answer = last(events)
+    assert (answer.passages, answer.citations, answer.groundedness) == ((), (), None)
+    assert answer.tool_calls == (ToolCall("search", "generators", "Searching is off for this question."),)
+
+
+def test_auto_lets_the_model_search(ask: Ask) -> None:
+    """Its passages are cited like those of a search before."""
+
+    def speaker(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
+        return RIGHT if parts else [Call("search", "diesel generators")]  # type: ignore[return-value]
+
+    events = ask(speaker, QUESTION, mode="auto")
+    answer = last(events)
+    assert events[0] == Found((), None)
+    assert answer.tool_calls[0].input == "diesel generators"
+    assert answer.citations
+    assert answer.passages[0].text == TEXT
+
+
+def test_auto_without_a_search_is_plain_talk(ask: Ask) -> None:
+    """Nothing is cited, nothing refused."""
+    answer = last(ask([Delta("text", "Hello!")], "Hello", mode="auto"))
+    assert (answer.status, answer.text, answer.citations) == ("answered", "Hello!", ())
+
+
+def test_a_calculation_may_be_stated(ask: Ask) -> None:
+    """A number that the calculator gave needs no source of its own."""
+
+    def speaker(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
+        if any(part.type == "calculate_result" for part in parts):
+            return [Delta("text", "Each generator burns 13 litres of diesel an hour, 312 in 24 hours.")]
+        return [Call("calculate", "13*24")]
+
+    question = "How many litres of diesel does each generator burn in 24 hours?"
+    answer = last(ask(speaker, question, on_no_evidence="answer"))
+    assert answer.tool_calls == (ToolCall("calculate", "13*24", "312"),)
+    assert answer.status == "answered"
+    assert "312" in answer.text
+
+
+def test_reasoning_is_returned_apart(ask: Ask) -> None:
+    """Steps are no part of the answer."""
+    answer = last(ask([Delta("reasoning", "Who? "), *RIGHT], QUESTION, reasoning=True))
+    assert answer.reasoning == "Who?"
+    assert answer.text.startswith("Orson")
+
+
+def test_a_follow_up_is_searched_with_what_it_follows(ask: Ask) -> None:
+    """`rewritten_query` says so, and can be switched off."""
+    talk = [user("Who keeps the generators?"), assistant("Orson Kovacs."), user("What do they burn?")]
+    answer = last(ask(RIGHT, talk, on_no_evidence="answer"))
+    assert answer.rewritten_query == "Who keeps the generators? What do they burn?"
+    assert last(ask(RIGHT, talk, on_no_evidence="answer", rewrite_query=False)).rewritten_query is None
+
+
+def test_the_callers_system_message_stands_behind_ours(ask: Ask) -> None:
+    """The model is always told who it is first."""
+    talk = [system("Answer like a pirate."), user(QUESTION)]
+    transcript = last(ask(RIGHT, talk)).transcript
+    assert transcript.index("You are") < transcript.index("pirate")
+
+
+def test_a_model_that_follows_instructions_is_told_of_the_tools(ask: Ask) -> None:
+    """A trained one knows."""
+    assert "<CALC_START>" in last(ask(RIGHT, QUESTION, skill="instructed")).transcript
+    assert "<CALC_START>" not in last(ask(RIGHT, QUESTION)).transcript
+
+
+def test_an_untrained_models_words_count_where_they_hold(ask: Ask) -> None:
+    """Its sentence is shown once it was checked, cited though it wrote no marker."""
+    events = ask([Delta("text", "Orson Kovacs keeps the two generators.")], QUESTION, skill="none")
+    answer = last(events)
+    assert answer.text == "Orson Kovacs keeps the two generators [1]."
+    assert [event for event in events if isinstance(event, Delta)] == [Delta("text", answer.text)]
+
+
+def test_an_untrained_models_slips_give_way_to_the_source(ask: Ask) -> None:
+    """The sentence that fits the question best speaks for itself."""
+    answer = last(ask([Delta("text", "Ilse Brandt keeps 99 generators.")], QUESTION, skill="none"))
+    assert answer.text == "Orson Kovacs keeps the two diesel generators of the Vostrel station [1]."
+    assert answer.citations[0].verification.status == "exact"
+
+
+def test_an_untrained_models_rate_is_worked_out(ask: Ask) -> None:
+    """Source, calculation and result, without the model."""
+    question = "How many litres of diesel does each generator burn in 24 hours?"
+    answer = last(ask([Delta("text", "1500")], question, skill="none", on_no_evidence="answer"))
+    assert "13 * 24 = 312" in answer.text
+    assert answer.tool_calls == (ToolCall("calculate", "13*24", "312"),)
+    assert answer.citations
+
+
+def test_an_untrained_models_steps_come_first(ask: Ask) -> None:
+    """Asked for by themselves, returned as reasoning."""
+
+    def speaker(messages: Sequence[Message], _parts: Sequence[Part]) -> list[Delta]:
+        asked_for_steps = "step by step" in messages[-1].text
+        return [Delta("text", "First, the keeper.")] if asked_for_steps else [Delta("text", "?")]
+
+    answer = last(ask(speaker, QUESTION, skill="none", reasoning=True))
+    assert answer.reasoning == "First, the keeper."
+    assert answer.usage.completion_tokens == 2
+
+
+def test_a_reader_that_leaves_ends_the_answer(retriever: Retriever) -> None:
+    """No `Done`, no checks; and the model is free again."""
+    model = FakeChatModel(lambda _messages, _parts: [Delta("text", "word ")] * 50)
+    answerer = Answerer(retriever, EMBEDDER, model)
+    events: list[Event] = []
+    stream = answerer.stream(AnswerRequest((user(QUESTION),)), cancelled=lambda: len(events) == 3)
+    for event in stream:
+        events.append(event)  # noqa: PERF402 - the stream asks how many have arrived
+    assert not any(isinstance(event, Done) for event in events)
+    assert (len(events), model.running) == (3, 0)
+    with pytest.raises(GenerationCancelled):
+        answerer.answer(AnswerRequest((user(QUESTION),)), cancelled=lambda: True)
+
+
+def test_closing_the_stream_frees_the_model(retriever: Retriever) -> None:
+    """A reader may stop listening at any event."""
+    model = FakeChatModel()
+    stream = Answerer(retriever, EMBEDDER, model).stream(AnswerRequest((user(QUESTION),)))
+    next(stream)
+    next(stream)
+    assert model.running == 1
+    stream.close()  # type: ignore[attr-defined]
+    assert model.running == 0
+
+
+def test_sampling_reaches_the_model(retriever: Retriever) -> None:
+    """A limit of one token gives one."""
+    answerer = Answerer(retriever, EMBEDDER, FakeChatModel())
+    request = AnswerRequest((user(QUESTION),), sampling=Sampling(max_tokens=1), on_no_evidence="answer")
+    assert answerer.answer(request).usage.completion_tokens == 1

@@ -1,0 +1,64 @@
+"""The sentences that an untrained model reads, and when its own words hold."""
+
+import pytest
+
+from rag_service.answering.quoting import best_sentences, holds, rate_times_count
+from tests.fakes import FakeEmbedder
+from tests.passages import passage
+
+TEXT = (
+    "The station has two diesel generators. At normal load Agnes burns 13 litres of diesel an hour. "
+    "The café opens at 06:30."
+)
+
+
+def test_the_sentence_that_answers_comes_first() -> None:
+    """It shares the question's words, and has a number where one is asked for."""
+    found = best_sentences("How much diesel does Agnes burn?", [passage(1, TEXT)], FakeEmbedder())
+    assert found[0] == "At normal load Agnes burns 13 litres of diesel an hour."
+
+
+def test_sentences_without_any_of_the_questions_words_are_left_out() -> None:
+    """Maybe that leaves none."""
+    assert best_sentences("Who wrote Hamlet?", [passage(1, TEXT)], FakeEmbedder()) == []
+    assert best_sentences("Who wrote Hamlet?", [], FakeEmbedder()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "ok"),
+    [
+        ("It carries the circuits for 40 minutes.", True),
+        ("The battery carries the essential circuits for 40 minutes.", True),
+        ("The battery carries the essential circuits for 4 hours.", False),
+        ("The battery does not carry the essential circuits for 40 minutes.", False),
+        ("The battery carries the essential circuits for Bertil.", False),
+        ("The battery carries the essential circuits.", False),
+        ("", False),
+    ],
+)
+def test_words_hold_if_they_say_nothing_but_the_source(said: str, *, ok: bool) -> None:
+    """Other numbers, names and denials do not, nor a mere repetition of the question."""
+    best, question = (
+        "It carries the essential circuits for 40 minutes.",
+        "How long can the battery carry them?",
+    )
+    assert holds(said, best, question.replace("them", "the essential circuits")) is ok
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "expression"),
+    [
+        ("How many litres in 24 hours?", "Agnes burns 13 litres of diesel an hour.", "13*24"),
+        ("How much is that for 3 kilometres?", "It takes 3.1 litres per kilometre.", "3.1*3"),
+        ("How many litres does Agnes burn?", "Agnes burns 13 litres of diesel an hour.", None),
+        ("How many in 24 hours?", "Agnes burns 13 litres an hour, Bertil 15.", None),
+        ("How many buses in 3 days?", "The bus leaves at 06:30 each day.", None),
+        ("Who was there for 24 hours?", "Agnes burns 13 litres of diesel an hour.", None),
+        ("How many in 2 or 24 hours?", "Agnes burns 13 litres an hour.", None),
+    ],
+)
+def test_a_rate_is_multiplied_only_where_nothing_is_doubtful(
+    question: str, sentence: str, expression: str | None
+) -> None:
+    """One number in the source, one count of its unit in a question for a number."""
+    assert rate_times_count(question, sentence) == expression
