@@ -85,8 +85,8 @@ class Answerer:
         draft = Draft(request, time.perf_counter(), self._model.name)
         draft.found = self._find(request, draft)
         yield Found(draft.passages, draft.generation)
-        if self._refuses_for_lack_of_evidence(request, draft):
-            yield from _refused(draft, "no_evidence")
+        if reason := self._why_not(request, draft):
+            yield from _refused(draft, reason)
             return
         try:
             yield from self._write(request, draft, cancelled)
@@ -103,11 +103,18 @@ class Answerer:
         draft.rewritten_query = query if query != request.question else None
         return self._retriever.search(_search_request(request, query))
 
-    def _refuses_for_lack_of_evidence(self, request: AnswerRequest, draft: Draft) -> bool:
+    def _why_not(self, request: AnswerRequest, draft: Draft) -> RefusalReason | None:
+        """Return why what was found does not do; chooses what an untrained model reads of it."""
         if draft.found is None:
-            return False
+            return None
         draft.evidence = evidence_score(draft.query, draft.passages, self._embedder)
-        return request.on_no_evidence == "refuse" and draft.evidence < THRESHOLD
+        if self._model.skill == "none":
+            draft.facts = best_sentences(draft.query, draft.passages, self._embedder)[:_FACTS]
+        if request.on_no_evidence == "answer":
+            return None
+        if draft.evidence < THRESHOLD:
+            return "no_evidence"
+        return "insufficient" if self._model.skill == "none" and not draft.facts else None
 
     def _write(self, request: AnswerRequest, draft: Draft, cancelled: Cancelled) -> Iterator[Event]:
         """Let the model write; its text and its use of tools are collected in the draft.
@@ -143,8 +150,6 @@ class Answerer:
 
     def _prompt(self, request: AnswerRequest, draft: Draft) -> Prompt:
         opening = self._opening(request)
-        if self._model.skill == "none" and draft.passages:
-            draft.facts = best_sentences(draft.query, draft.passages, self._embedder)[:_FACTS]
         if draft.facts:
             return build_facts_prompt(request.question, draft.facts, draft.passages, opening)
         return build_prompt(

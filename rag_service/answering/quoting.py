@@ -19,6 +19,7 @@ from rag_service.retrieval.question_types import answer_type, has_candidate
 from rag_service.retrieval.terms import Terms, terms_of
 
 _MOST = 24  # sentences that are embedded
+_BEFORE = 2  # sentences in which a pronoun's name may stand
 _SHORTEST = 12  # characters; headings and remains of tables say nothing by themselves
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")  # no time, no month
 _RATE = re.compile(r"\b(?:an?|per|each|every)\s+(\w{3,})")
@@ -27,12 +28,14 @@ _RATE = re.compile(r"\b(?:an?|per|each|every)\s+(\w{3,})")
 def best_sentences(question: str, passages: Sequence[Passage], embedder: Embedder) -> list[str]:
     """Return the passages' sentences that share words with the question, the best fit first.
 
-    The fit is the cosine, plus the share of the question's words, plus 0.3 if the sentence has something
-    of the kind that is asked for (a number, a date, a name).
+    A name in the question must stand in the sentence, in the two before it, or in title and headings:
+    what one generator burns is no answer about another. The fit is the cosine, plus the share of the
+    question's words, plus 0.3 if the sentence has something of the kind that is asked for (a number, a
+    date, a name).
     """
     asked, kind = terms_of(question), answer_type(question)
     shared = sorted(
-        ((_overlap(asked, terms_of(sentence)), sentence) for sentence in _sentences(passages)),
+        ((_overlap(asked, terms_of(sentence)), sentence) for sentence in _sentences(passages, asked.names)),
         key=lambda item: -item[0],
     )[:_MOST]
     found = [(share, sentence) for share, sentence in shared if share > 0]
@@ -68,7 +71,7 @@ def rate_times_count(question: str, sentence: str) -> str | None:
     """Return the product that a question asks for: a rate in the source, a count of its unit in the question.
 
     "13 litres of diesel an hour" and "in 24 hours" give ``13*24``. None unless the sentence has one number
-    and the question one count of the rate's unit: other sums need a model that was trained for them.
+    and the question only the count of the rate's unit: other sums need a model that was trained for them.
     """
     amounts = numbers_in(sentence)
     if len(amounts) != 1 or answer_type(question) != "number":
@@ -80,14 +83,27 @@ def rate_times_count(question: str, sentence: str) -> str | None:
             for counted in re.findall(rf"(\S+(?:\s\S+)?)\s+{unit}s?\b", question, re.IGNORECASE)
             for number in numbers_in(counted)
         }
-        if len(counts) == 1 and all(_PLAIN.fullmatch(number) for number in amounts | counts):
+        if (
+            len(counts) == 1
+            and counts == numbers_in(question)
+            and all(_PLAIN.fullmatch(number) for number in amounts | counts)
+        ):
             return f"{next(iter(amounts))}*{counts.pop()}"
     return None
 
 
-def _sentences(passages: Sequence[Passage]) -> list[str]:
-    texts = (passage.text[start:end] for passage in passages for start, end in sentence_spans(passage.text))
-    return [text for text in dict.fromkeys(texts) if len(text) >= _SHORTEST]
+def _sentences(passages: Sequence[Passage], names: frozenset[str]) -> list[str]:
+    """Return the sentences that are about all of these names."""
+    found: dict[str, None] = {}
+    for passage in passages:
+        place = " ".join((passage.document_title, *passage.heading_path))
+        spans = sentence_spans(passage.text)
+        for number, (start, end) in enumerate(spans):
+            before = spans[max(0, number - _BEFORE)][0]
+            said = terms_of(f"{place}\n{passage.text[before:end]}")
+            if end - start >= _SHORTEST and names <= said.words | said.numbers:
+                found[passage.text[start:end]] = None
+    return list(found)
 
 
 def _overlap(asked: Terms, said: Terms) -> float:

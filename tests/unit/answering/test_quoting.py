@@ -24,6 +24,21 @@ def test_sentences_without_any_of_the_questions_words_are_left_out() -> None:
     assert best_sentences("Who wrote Hamlet?", [], FakeEmbedder()) == []
 
 
+def test_sentences_about_another_name_are_left_out() -> None:
+    """What Agnes burns does not answer what Otto burns, however alike the questions are."""
+    assert (
+        best_sentences("How many litres does Otto burn in an hour?", [passage(1, TEXT)], FakeEmbedder()) == []
+    )
+
+
+def test_a_name_may_stand_two_sentences_before() -> None:
+    """A pronoun carries it on, but not for ever."""
+    text = "Otto is the third generator. It stands in the Ark. It burns 9 litres an hour. It burns no petrol."
+    found = best_sentences("How many litres does Otto burn?", [passage(1, text)], FakeEmbedder())
+    assert "It burns 9 litres an hour." in found
+    assert "It burns no petrol." not in found
+
+
 @pytest.mark.parametrize(
     ("said", "ok"),
     [
