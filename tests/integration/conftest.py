@@ -4,7 +4,6 @@ import getpass
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -23,6 +22,8 @@ from tests.factories import migrated_database
 
 _TEMPLATE = "rag_template"
 _numbers = count(1)
+# The pipe closes when these tests end, however they end; nothing in the server is worth an orderly end.
+_UNTIL_WE_END = '"$0" "$@" & server=$!; read -r _; kill -QUIT $server; wait $server'
 
 
 def server_programs() -> Path | None:
@@ -71,8 +72,9 @@ def postgresql_server() -> Iterator[str]:
     port = free_port()
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
     server = subprocess.Popen(
-        [programs / "postgres", "-D", data, *options],
+        ["/bin/sh", "-c", _UNTIL_WE_END, programs / "postgres", "-D", data, *options],
         cwd=folder,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         **run_as,
@@ -83,8 +85,7 @@ def postgresql_server() -> Iterator[str]:
         make_template(url)
         yield url
     finally:
-        server.send_signal(signal.SIGQUIT)  # nothing in it is worth an orderly end
-        server.wait()
+        server.communicate()
         shutil.rmtree(folder, ignore_errors=True)
 
 
