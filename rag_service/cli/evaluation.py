@@ -61,6 +61,10 @@ def answers(
     ],
     collections: Collections = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    replies: Annotated[
+        Path | None,
+        typer.Option(help="Keep the replies in this file; run again, ask only what it lacks."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask each question with retrieval and without, and score answers, refusals and citations.
@@ -70,6 +74,7 @@ def answers(
     from rag_service.evaluation.answers import evaluate_answers
     from rag_service.evaluation.asking import ask_answerer
     from rag_service.evaluation.questions import read_questions
+    from rag_service.evaluation.replies import kept_replies
     from rag_service.evaluation.report import report_json, report_text
 
     questions = read_questions(file)
@@ -78,6 +83,7 @@ def answers(
         for part in (service.embedder, service.retriever, service.chat_model):
             part.make()
         ask = ask_answerer(service.answerer.make(), like)
+        ask = kept_replies(ask, replies) if replies else ask
         with _counting(as_json=as_json) as progress:
             reports = evaluate_answers(questions, ask, progress=progress)
     if as_json:
