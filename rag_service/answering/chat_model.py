@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from corpus.errors import CorpusError
@@ -54,12 +54,18 @@ class Usage:
     cached_tokens: int = 0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
+    estimated: bool = False
 
     def plus(self, other: "Usage") -> "Usage":
         """Return both together."""
-        return Usage(*(own + others for own, others in zip(astuple(self), astuple(other), strict=True)))
-
-    estimated: bool = False
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            prefill_ms=self.prefill_ms + other.prefill_ms,
+            decode_ms=self.decode_ms + other.decode_ms,
+            estimated=self.estimated or other.estimated,
+        )
 
 
 @dataclass(frozen=True, slots=True)

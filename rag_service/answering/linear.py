@@ -1,11 +1,10 @@
 """Matrix products of a network: float32, or 8-bit integers with a scale for each row.
 
-`quantize_dynamic` of torch gives all tokens of a prompt one common scale. This model's first token
-has activations hundreds of times larger than the others', so the others are rounded to almost
-nothing; benchmarks/RESULTS.md has the numbers. Here each token has its own scale, and each output channel
-its own for the weights, as in LLM.int8() (Dettmers et al. 2022, arXiv:2208.07339, section 2). A token's
-result then depends on that token alone, not on what else is in the batch: a cached prefix gives the
-same answer as a fresh one.
+`quantize_dynamic` of torch gives all tokens of a prompt one common scale, so that one large activation
+anywhere decides how coarsely all of them are rounded; docs/decisions/0042-eight-bit-products.md has what
+that costs. Here each token has its own scale, and each output channel its own for the weights, as in
+LLM.int8() (Dettmers et al. 2022, arXiv:2208.07339, section 2). A token's result then depends on that token
+alone, not on what else is in the batch: a cached prefix gives the same answer as a fresh one.
 """
 
 from typing import Protocol
