@@ -33,6 +33,7 @@ from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 
 __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Timings"]
 
+_LIKELIER_THAN_NOT = 0.5  # evidence wanted for a model that can not tell by itself what it lacks
 _FACTS = 4  # sentences that an untrained model reads
 _BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
 _STEPS = Sampling(max_tokens=96)
@@ -112,9 +113,12 @@ class Answerer:
             draft.facts = best_sentences(draft.query, draft.passages, self._embedder)[:_FACTS]
         if request.on_no_evidence == "answer":
             return None
-        if draft.evidence < THRESHOLD:
-            return "no_evidence"
-        return "insufficient" if self._model.skill == "none" and not draft.facts else None
+        if self._model.skill != "none":
+            return "no_evidence" if draft.evidence < THRESHOLD else None
+        if not draft.facts:
+            return "insufficient" if draft.passages else "no_evidence"
+        computed = rate_times_count(draft.query, draft.facts[0])  # its count is no number of the sources
+        return None if computed or draft.evidence >= _LIKELIER_THAN_NOT else "no_evidence"
 
     def _write(self, request: AnswerRequest, draft: Draft, cancelled: Cancelled) -> Iterator[Event]:
         """Let the model write; its text and its use of tools are collected in the draft.
@@ -207,7 +211,7 @@ class Answerer:
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:
         """Take an untrained model's sentence where it holds, else the source's; work out a rate."""
-        best = draft.facts[0]
+        best = " ".join(draft.facts[0].split())  # lines of the source are no lines of the answer
         expression = rate_times_count(draft.query, best)
         if expression:
             result = calculate(expression).result
