@@ -24,7 +24,8 @@ Citation precision and recall are those of ALCE (Gao et al. 2023, section 3): pr
 citation whether it supports its answer, recall asks of each statement whether it is supported; both
 are averages over answers. Where ALCE asks an entailment model, we ask the gold evidence: a citation
 is right if it is from a gold document and its quote overlaps that document's gold sentence (the
-longest run of words that they share is at least half of the shorter one) or contains a gold answer.
+longest run of words that they share is at least half of the shorter one, and at least four words) or
+contains a gold answer.
 Statements are sentences. So a true sentence about something that was not asked counts as unsupported,
 and each citation under an answer to an unanswerable question is wrong.
 """

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _MARKERS = re.compile(r"\s*\[\d+\]")
 RESAMPLES = 1000
+LEAST_RUN = 4  # words
 
 
 def without_markers(answer: str) -> str:
@@ -59,13 +60,17 @@ def _f1(answer: list[str], gold: list[str]) -> float:
     return 2 * shared / (len(answer) + len(gold))
 
 
-def overlaps(first: str, second: str) -> bool:
-    """Whether the longest run of words that two texts share is at least half of the shorter text."""
-    one, two = words(first), words(second)
+def overlaps(quote: str, gold: str) -> bool:
+    """Whether the longest run of words that both share is at least half of the shorter text.
+
+    The run must also have four words, or all of a shorter gold text: a heading that names the gold
+    sentence's subject does not overlap it.
+    """
+    one, two = words(quote), words(gold)
     if not one or not two:
         return False
     run = SequenceMatcher(None, one, two, autojunk=False).find_longest_match()
-    return run.size >= min(len(one), len(two)) / 2
+    return run.size >= max(min(len(one), len(two)) / 2, min(LEAST_RUN, len(two)))
 
 
 @dataclass(frozen=True, slots=True)
