@@ -104,6 +104,7 @@ def test_anything_killed_fifty_times_loses_nothing(
         database = migrated_database(tmp_path)
     else:
         database = Database(request.getfixturevalue("postgresql_url"))
+    request.addfinalizer(database.close)
     url = database.url.render_as_string(hide_password=False)
     with database.write() as session:
         create_collection(session, name="default", embedder=killable.FIRST)
@@ -114,7 +115,6 @@ def test_anything_killed_fifty_times_loses_nothing(
     assert not kill_after(120, killable.settle, url, tmp_path)
     require_whole(database, tmp_path)
     require_what_was_done(database, log)
-    database.close()
 
 
 def require_what_was_done(database: Database, log: Path) -> None:
