@@ -57,6 +57,9 @@ def sft(
     ] = 0,
     max_length: Annotated[int, typer.Option(min=64, help="Tokens of a row.")] = 1024,
     rows_per_step: Annotated[int, typer.Option(min=1)] = 8,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(min=0.0, help="Time between checkpoints: what a kill costs at most.")
+    ] = 5.0,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Fine-tune an adapter; run again, it goes on from its last checkpoint."""
@@ -70,6 +73,7 @@ def sft(
         max_length=max_length,
         rows_per_step=rows_per_step,
         seed=seed,
+        checkpoint_minutes=checkpoint_minutes,
     )
     run_sft(Run(folder, model, out, plan, Lora(rank=rank, alpha=2 * rank, first_layer=first_layer)))
 
