@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from corpus.linear import Int8Linear
 from rag_service.answering import llama
 from rag_service.answering.conversation import assistant, system, user
-from rag_service.answering.linear import Int8Linear
 from rag_service.answering.llama import LlamaNetwork
 from rag_service.answering.local_model import LocalModel, load_chat_model
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rag_service.answering.linear import FloatLinear, Int8Linear, Linear
+from corpus.linear import FloatLinear, Int8Linear, Linear
 
 Precision = Literal["float32", "int8"]
 _FIRST_CAPACITY = 1024  # tokens; doubled when needed

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from corpus.errors import PromptTooLong
+from corpus.linear import int8_is_exact
 from rag_service.answering.adapter import Adapter, load_adapter, merge
 from rag_service.answering.chat_model import (
     Cancelled,
@@ -24,7 +25,6 @@ from rag_service.answering.chat_model import (
 )
 from rag_service.answering.conversation import Message, Part
 from rag_service.answering.generation import GeneratedText, common_length, is_loop, token_chooser
-from rag_service.answering.linear import int8_is_exact
 from rag_service.answering.llama import LlamaConfig, LlamaNetwork, Precision
 from rag_service.answering.markers import Call, Delta, Marker
 from rag_service.answering.model_files import find_model, weight_files
