@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,11 @@ from posttrain.data.files import read_csv, read_json, read_json_lines, read_reco
 from posttrain.data.statistics import Shingles, describe, texts_of
 from rag_service.answering.conversation import Record
 from rag_service.cli import terminal
+
+if TYPE_CHECKING:
+    from rag_service.answering.template import Template
+
+_SHOWN = 20  # of many faults, so many are named
 
 data = typer.Typer(no_args_is_help=True, help="Make, show and count conversations.")
 
@@ -85,7 +90,7 @@ def stats(
     )
     evaluated = (text for path in against or [] for record in read_records(path) for text in texts_of(record))
     leaks = list(Shingles(evaluated).leaks(records))
-    for record in leaks[:20]:
+    for record in leaks[:_SHOWN]:
         terminal.warn(f"{record.id} shares 13 words in a row with an evaluation text")
     if leaks:
         terminal.warn(f"Error: {len(leaks)} records leak; take them out before training.")
@@ -95,19 +100,36 @@ def stats(
 @data.command()
 def inspect(
     path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file of records.")],
-    model: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The base model's folder.")],
+    model: Annotated[str, typer.Option(help="Base model: package, GGUF file or folder.")],
     number: Annotated[int, typer.Option(min=1, help="How many records.")] = 3,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page instead.")] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="With --check: the adapter that is served."),
+    ] = None,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Show none; hold all records against what is served.")
+    ] = False,
 ) -> None:
-    """Show records as the model sees them: tokens, whose they are, and which the loss counts."""
+    """Show records as the model sees them: tokens, whose they are, and which the loss counts.
+
+    With --check every record is rendered as it is trained and as the service serves it; other ids, or a
+    loss that counts what the model does not write, are an error.
+    """
     from rich.console import Console
 
+    from corpus.settings import Settings
     from posttrain.examples import example_of
     from posttrain.inspection import as_html, coloured, counts
-    from rag_service.answering.template import AnswererTemplate, answerer_vocabulary
-    from rag_service.answering.vocabulary import Vocabulary
+    from posttrain.same_ids import trained_template
+    from rag_service.answering.model_files import find_model
 
-    template = AnswererTemplate(answerer_vocabulary(Vocabulary.from_file(model / "tokenizer.json")))
+    base = find_model(model, models_dir=Settings.load().models_dir).folder
+    template = trained_template(base)
+    if check:
+        _check_ids(path, template, base, adapter)
+        return
     shown = list(islice(read_records(path), number))
     if page:
         rendered = [(record.id, template.render(record.messages)) for record in shown]
@@ -116,3 +138,16 @@ def inspect(
     for record in shown:
         typer.echo(f"{record.id} ({record.task}, {record.split}): {counts(example_of(record, template))}")
         Console().print(coloured(template.render(record.messages), template.vocabulary))
+
+
+def _check_ids(path: Path, trained: "Template", base: Path, adapter: Path | None) -> None:
+    from posttrain.same_ids import differences, served_template
+
+    records = list(read_records(path))
+    found = list(differences(records, trained, served_template(base, adapter)))
+    for each in found[:_SHOWN]:
+        terminal.warn(f"{each.record}: {each.reason}")
+    if found:
+        terminal.warn(f"Error: {len(found)} of {len(records)} records are served otherwise than trained.")
+        raise typer.Exit(terminal.FAILED)
+    typer.echo(f"{len(records)} records: trained and served with the same ids, the loss on the model's own")

@@ -10,7 +10,7 @@ import torch
 from corpus.errors import ModelError
 from posttrain.activations import keep_activations
 from posttrain.data.reading import SQUAD, grounded_record
-from posttrain.examples import IGNORED, Example, Row, batch_of, example_of, pack
+from posttrain.examples import Example, Row, batch_of, example_of, pack
 from posttrain.sft import Course, Plan, Point, learning_rate, train
 from posttrain.trainee import Lora, Trainee, load_trainee
 from rag_service.answering.conversation import SourcePassage, user
@@ -59,31 +59,31 @@ def test_packed_examples_do_not_see_each_other(base: Path) -> None:
     assert together.item() == pytest.approx(sum(loss.item() for loss, _ in alone), rel=1e-5)
 
 
-def test_only_trained_labels_move_the_gradient(base: Path) -> None:
-    """Another id at a masked label changes nothing; at an assistant's label it changes the gradient."""
+def test_only_the_assistants_labels_move_the_gradient(base: Path) -> None:
+    """Other tokens as labels of question, passages and frames change nothing; any of the assistant's does."""
     trainee = load_trainee(base, LORA)
-    batch = batch_of(Row((examples(trainee, 1)[0],)))
+    example = examples(trainee, 1)[0]
+    inputs = batch_of(Row((example,))).ids
 
-    def gradient(labels: torch.Tensor) -> torch.Tensor:
+    def gradient(labelled: Example) -> torch.Tensor:
         trainee.model.zero_grad()
-        loss, _ = trainee.loss(replace(batch, labels=labels))
-        loss.backward()  # type: ignore[no-untyped-call]
+        batch = replace(batch_of(Row((labelled,))), ids=inputs)  # the same inputs, labels of other tokens
+        trainee.loss(batch)[0].backward()  # type: ignore[no-untyped-call]
         grads = (weight.grad for weight in trainee.trainable().values())
         return torch.cat([grad.flatten() for grad in grads if grad is not None])
 
-    before = gradient(batch.labels)
-    masked = (batch.labels[0] == IGNORED).nonzero()[0]
-    learned = (batch.labels[0] != IGNORED).nonzero()[0]
-    next_ids = batch.ids.roll(-1)
-    assert batch.labels[0, learned] == next_ids[0, learned]
-    perturbed = batch.labels.clone()
-    perturbed[0, learned] += 1
-    assert not torch.equal(before, gradient(perturbed))
-    # A masked label has no value to perturb; perturbing what it would be changes no gradient.
-    untouched = torch.where(batch.labels == IGNORED, IGNORED, next_ids)
-    next_ids[0, masked] += 1
-    assert torch.equal(before, gradient(torch.where(batch.labels == IGNORED, IGNORED, next_ids)))
-    assert torch.equal(untouched, batch.labels)
+    def perturbed(places: set[int]) -> Example:
+        ids = (other if place in places else id_ for place, id_ in enumerate(example.ids))
+        return replace(example, ids=tuple(ids))
+
+    other = trainee.template.vocabulary.encode("ß")[0]
+    assert other not in example.ids
+    before = gradient(example)
+    masked = {place for place, trained in enumerate(example.trained) if not trained}
+    assert torch.equal(before, gradient(perturbed(masked)))
+    learned = set(range(len(example.ids))) - masked
+    assert len(learned) > 10
+    assert not any(torch.equal(before, gradient(perturbed({place}))) for place in learned)
 
 
 def test_training_and_serving_render_the_same_ids(base: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from posttrain.cli import main
+from rag_service.answering.markers import NEW_TOKENS
+from rag_service.answering.vocabulary import Vocabulary
 from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -69,3 +71,19 @@ def test_inspect_shows_what_the_loss_counts(
     page = tmp_path / "page.html"
     assert run("data", "inspect", records, "--model", base, "--html", page) == 0
     assert "&lt;CALC_START&gt;" in page.read_text(encoding="utf-8")
+
+
+def test_check_holds_every_record_against_what_is_served(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Records of the renderer pass; with an adapter of another tokenizer each one is named."""
+    monkeypatch.setenv("RAG_DATA_DIR", str(tmp_path / "data"))
+    base = write_tiny_model(tmp_path / "base")
+    assert run("data", "inspect", records, "--model", base, "--check") == 0
+    assert "60 records: trained and served with the same ids" in capsys.readouterr().out
+    other = tmp_path / "other"
+    other.mkdir()
+    own = Vocabulary.from_file(base / "tokenizer.json")
+    own.with_control_tokens(reversed(NEW_TOKENS)).save(other / "tokenizer.json")
+    assert run("data", "inspect", records, "--model", base, "--check", "--adapter", other) == 1
+    assert "60 of 60 records are served otherwise" in capsys.readouterr().err
