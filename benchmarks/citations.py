@@ -140,9 +140,10 @@ def ask(service: Service, question: Question, *, max_tokens: int) -> tuple[Answe
     began, live, shown = time.perf_counter(), LiveText(), ""
     for event in service.answerer.get().stream(request):
         if isinstance(event, Delta):
-            shown += event.text if event.kind == "reasoning" else live.feed(event.text)
+            shown += "".join(each.text for each in live.feed(event))
         elif isinstance(event, Done):
-            return event.answer, shown + live.flush(), time.perf_counter() - began
+            rest = "".join(each.text for each in live.flush())
+            return event.answer, shown + rest, time.perf_counter() - began
     raise TypeError("an answer ends with the whole of it")
 
 

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 
 from corpus.embedding import Embedder
 from rag_service.answering.calculator import calculate
-from rag_service.answering.chat_model import Cancelled, ChatModel, GenerationCancelled, Sampling
+from rag_service.answering.chat_model import Cancelled, ChatModel, Fingerprint, GenerationCancelled, Sampling
+from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
 from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
-from rag_service.answering.markers import Delta
+from rag_service.answering.markers import Delta, without_control_tokens
 from rag_service.answering.prompt import (
     Prompt,
     build_facts_prompt,
@@ -64,6 +65,11 @@ class Answerer:
         self._retriever = retriever
         self._embedder = embedder
         self._model = chat_model
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What tells the chat model's weights."""
+        return self._model.fingerprint
 
     def answer(self, request: AnswerRequest, *, cancelled: Cancelled = lambda: False) -> Answer:
         """Return the whole answer.
@@ -132,7 +138,8 @@ class Answerer:
         sampling = _BRIEFLY if draft.facts else replace(request.sampling, reasoning=request.reasoning)
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
-            for event in loop.run(turn, sampling):
+            said = loop.run(turn, sampling)
+            for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
                 if isinstance(event, Delta):
                     draft.hear(event)
                 if not (isinstance(event, Delta) and draft.facts):
@@ -145,7 +152,7 @@ class Answerer:
     def _steps(self, draft: Draft, prompt: Prompt, cancelled: Cancelled) -> Iterator[Delta]:
         """An untrained model writes its steps for themselves: together with them it finds no end."""
         with self._model.begin(build_steps_prompt(prompt), cancelled=cancelled) as turn:
-            for item in turn.generate(_STEPS):
+            for item in without_control_tokens(turn.generate(_STEPS), draft.facts):
                 if isinstance(item, Delta):
                     step = Delta("reasoning", item.text)
                     draft.hear(step)
@@ -185,7 +192,7 @@ class Answerer:
             yield from _refused(draft, "insufficient" if draft.read else "no_evidence")
             return
         if not draft.read:
-            yield Done(draft.finish(text=draft.text.strip()))
+            yield Done(draft.finish(text=take_markers(draft.text.strip())[0]))  # there is nothing to cite
             return
         began = time.perf_counter()
         cited = self._with_facts(draft) if draft.facts else self._cited(draft, draft.text)

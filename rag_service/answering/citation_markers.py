@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _MARKER = re.compile(
-    r"(?<![ \t])[ \t]*\[(?:(?:passage|source|document|doc|citation)s?\s*)?\^?"
-    r"([0-9]{1,9}(?:\s*(?:,|;|-|\u2013|and)\s*[0-9]{1,9})*)\]",
+    r"(?<![ \t])[ \t]*\[\s*(?:(?:passage|source|document|doc|citation)s?\s*)?\^?"
+    r"([0-9]{1,9}(?:\s*(?:,|;|-|\u2013|and)\s*[0-9]{1,9})*)\s*\]",
     re.IGNORECASE,
+)
+_CUT_OFF = re.compile(
+    r"\s*\[\s*(?:(?:passage|source|document|doc|citation)s?\s*)?\^?[0-9,;\s\u2013-]*\Z", re.IGNORECASE
 )
 _NUMBER = re.compile(r"[0-9]+")
 _RANGE = re.compile(r"([0-9]+)\s*[-\u2013]\s*([0-9]+)")
@@ -26,8 +29,16 @@ class Marker:
 def take_markers(answer: str) -> tuple[str, list[Marker]]:
     """Return the answer without its markers, and where they stood, in order.
 
-    Markers are looked for again until there are none: taking one out of ``[[1]2]`` leaves another.
+    Markers are looked for again until there are none: taking one out of ``[[1]2]`` leaves another. One
+    that the end of the answer cut off is left out too.
     """
+    answer, markers = take_whole_markers(answer)
+    answer = _CUT_OFF.sub("", answer)
+    return answer, [Marker(min(each.position, len(answer)), each.numbers) for each in markers]
+
+
+def take_whole_markers(answer: str) -> tuple[str, list[Marker]]:
+    """Do the same to an answer that may go on: what may become a marker stays."""
     markers: list[Marker] = []
     while True:
         answer, found = _take_once(answer, markers)

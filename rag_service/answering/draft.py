@@ -8,6 +8,7 @@ from typing import Literal
 from corpus.collections import DEFAULT_COLLECTION
 from corpus.ids import new_id
 from rag_service.answering.chat_model import Sampling, Usage
+from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, Groundedness
 from rag_service.answering.conversation import Message
 from rag_service.answering.markers import Delta
@@ -134,7 +135,7 @@ class Draft:
             id=new_id("ans"),
             refusal=refusal,
             text=text,
-            reasoning=self.reasoning.strip() or None,
+            reasoning=take_markers(self.reasoning.strip())[0] or None,
             rewritten_query=self.rewritten_query,
             citations=cited.citations if cited else (),
             passages=(*self.passages, *later),

@@ -5,10 +5,10 @@ The shipped answerer has them as single tokens that its vocabulary gained in pos
 markers. Text of users and documents is never read this way, and never encoded as a control token.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeVar
 
 TURN_START = "<|im_start|>"
 ROLE_END = "<|im_sep|>"
@@ -37,6 +37,7 @@ SYNONYMS = {"<think>": Marker.THINK_START, "</think>": Marker.THINK_END}
 
 VisibleKind = Literal["text", "reasoning", "refusal"]
 CallKind = Literal["search", "calculate"]
+Event = TypeVar("Event")
 _LONGEST_CALL = 2000  # characters; a model that does not close its call is stopped here
 
 
@@ -147,3 +148,27 @@ class TurnReader:
         call = Call(kind, self._asked, closed)
         self._call, self._asked = None, ""
         return call
+
+
+def without_control_tokens(
+    events: "Iterable[Delta | Event]", sources: Sequence[str]
+) -> "Iterator[Delta | Event]":
+    """Put a space where a model spelled a control token out, letter by letter, as no reader should see it.
+
+    Tokens that stand in the sources are theirs: a document may be about them. A space, since nothing at
+    all could make another token of what stands around it.
+    """
+    scanner = Scanner([token for token in CONTROL_TOKENS if not any(token in each for each in sources)])
+    kind: VisibleKind = "text"
+    for event in events:
+        goes_on = isinstance(event, Delta) and event.kind == kind
+        if not goes_on and (held := scanner.flush()):
+            yield Delta(kind, held)
+        if isinstance(event, Delta):
+            kind = event.kind
+            for text, is_token in scanner.feed(event.text):
+                yield Delta(kind, " " if is_token else text)
+        else:
+            yield event
+    if held := scanner.flush():
+        yield Delta(kind, held)

@@ -1,6 +1,6 @@
 """`/v1/answers`."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -126,16 +126,16 @@ def _sse(event: Event | Finished, live: LiveText) -> Generator[bytes]:
     elif isinstance(event, ToolCall):
         yield _named("tool_call", ToolCallOut.model_validate(event))
     elif isinstance(event, Delta):
-        text = event.text if event.kind == "reasoning" else live.feed(event.text)
-        if text:
-            yield _named("delta", DeltaOut(kind=event.kind, text=text))
+        yield from _deltas(live.feed(event))
     elif isinstance(event, Finished):
-        rest = live.flush()
-        if rest:
-            yield _named("delta", DeltaOut(kind="text", text=rest))
+        yield from _deltas(live.flush())
         yield _named("done", answer_out(event))
     elif isinstance(event, Citation):
         yield _named("citation", citation_out(event))
+
+
+def _deltas(deltas: Iterable[Delta]) -> Iterator[bytes]:
+    return (_named("delta", DeltaOut(kind=each.kind, text=each.text)) for each in deltas)
 
 
 def _named(name: str, data: BaseModel) -> bytes:

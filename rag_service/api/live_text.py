@@ -1,10 +1,13 @@
 """Text on its way to a reader, before it was checked."""
 
 import re
+from collections.abc import Iterator
 
-from rag_service.answering.citation_markers import take_markers
+from rag_service.answering.citation_markers import take_markers, take_whole_markers
+from rag_service.answering.markers import Delta, VisibleKind
 
-_MAYBE_MARKER = re.compile(r"\s*(\[[^\]]{0,60}|\s)$")
+# What may become a marker, or is white space that one would take along.
+_UNSURE = re.compile(r"\s*(?:\[(?:[^\]\n]{0,80}|[\[0-9,;\s\u2013-]*)|\s)\Z")
 
 
 class LiveText:
@@ -15,17 +18,24 @@ class LiveText:
     """
 
     def __init__(self) -> None:
+        self._kind: VisibleKind = "text"
         self._held = ""
 
-    def feed(self, text: str) -> str:
-        """Return what can be shown now; what may become a marker is held back."""
-        self._held += text
-        unsure = _MAYBE_MARKER.search(self._held)
-        cut = unsure.start() if unsure else len(self._held)
-        ready, self._held = self._held[:cut], self._held[cut:]
-        return take_markers(ready)[0]
+    def feed(self, delta: Delta) -> Iterator[Delta]:
+        """Yield what can be shown now; what may become a marker is held back."""
+        if delta.kind != self._kind:
+            yield from self.flush()
+            self._kind = delta.kind
+        held, _ = take_whole_markers(self._held + delta.text)
+        unsure = _UNSURE.search(held)
+        cut = unsure.start() if unsure else len(held)
+        self._held = held[cut:]
+        if cut:
+            yield Delta(self._kind, held[:cut])
 
-    def flush(self) -> str:
-        """Return the rest."""
-        ready, self._held = self._held, ""
-        return take_markers(ready)[0].rstrip()
+    def flush(self) -> Iterator[Delta]:
+        """Yield the rest."""
+        rest = take_markers(self._held)[0].rstrip()
+        self._held = ""
+        if rest:
+            yield Delta(self._kind, rest)

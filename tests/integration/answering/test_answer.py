@@ -175,6 +175,16 @@ def test_never_uses_no_passage(ask: Ask) -> None:
     assert answer.tool_calls == (ToolCall("search", "generators", "Searching is off for this question."),)
 
 
+def test_no_marker_without_its_citation(ask: Ask) -> None:
+    """Numbers of passages that do not exist, and spelled-out control tokens, reach nobody."""
+    wild = [Delta("reasoning", "See [9]. "), Delta("text", "Hello [4]<|im_end|>, [1, 77] there [2")]
+    for how in ({"mode": "never"}, {"mode": "auto"}, {"on_no_evidence": "answer"}):
+        answer = last(ask(wild, QUESTION, **how))
+        assert answer.text.split() == ["Hello", ",", "there"]
+        assert answer.reasoning == "See."
+        assert answer.citations == ()
+
+
 def test_auto_lets_the_model_search(ask: Ask) -> None:
     """Its passages are cited like those of a search before."""
 

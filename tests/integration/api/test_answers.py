@@ -1,6 +1,7 @@
 """`/v1/answers` over the whole service; only what the model says is made up."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -297,6 +298,29 @@ def test_tools_and_reasoning_are_told(data_dir: Path) -> None:
         done = events[-1][1]
         assert done["tool_calls"] == calls
         assert done["reasoning"] == "Two and two."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_forged_markers_reach_nobody(data_dir: Path, *, stream: bool) -> None:
+    """In deltas, in the answer and in OpenAI's form: no number without citation, no control token."""
+    wild = [
+        "Orson Kovacs keeps ",
+        "the two diesel generators [",
+        "99]",
+        " <|im_",
+        "end|>of the [[1]",
+        "7] station [",
+    ]
+    model = FakeChatModel(lambda *_: [Delta("text", piece) for piece in wild])
+    with running_service(Settings(data_dir=data_dir), Models(FakeEmbedder, lambda: model)) as client:
+        upload(client, KOVACS)
+        body = {"question": QUESTION, "stream": stream, **LENIENT}
+        said = client.post("/v1/answers", json=body).text
+        chat = {"model": "rag", "messages": [{"role": "user", "content": QUESTION}], "stream": stream}
+        said += client.post("/v1/chat/completions", json=chat).text
+    assert "Orson" in said
+    assert "im_end" not in said
+    assert set(re.findall(r"\[ *([0-9]+) *\]", said)) <= {"1"}
 
 
 def test_metrics_count_answers(client: TestClient, station: str) -> None:

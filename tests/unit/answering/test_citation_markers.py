@@ -18,11 +18,15 @@ from rag_service.answering.citation_markers import Marker, put_markers, take_mar
         ("As [Passage 2] and [source 3] say", "As and say", [{2}, {3}]),
         ("A range too long [1-900000000]", "A range too long", [{1, 900000000}]),
         ("Nested [[1]2] goes", "Nested goes", [{1}, {2}]),
+        ("With room [ 4 ] inside", "With room inside", [{4}]),
+        ("Cut off [1] at [2", "Cut off at", [{1}]),
+        ("Cut off [passage", "Cut off", []),
+        ("Cut off [[1]", "Cut off", [{1}]),
         ("a[i] and [x] and [] stay", "a[i] and [x] and [] stay", []),
     ],
 )
 def test_every_form_of_marker_is_taken_out(answer: str, plain: str, numbers: list[set[int]]) -> None:
-    """Numbers alone or in lists, ranges and words; other brackets stay."""
+    """Numbers alone or in lists, ranges and words, cut off or not; other brackets stay."""
     found, markers = take_markers(answer)
     assert found == plain
     assert [set(marker.numbers) for marker in markers] == numbers

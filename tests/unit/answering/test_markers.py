@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_service.answering.markers import Call, Delta, Marker, Scanner, TurnReader
+from rag_service.answering.markers import (
+    CONTROL_TOKENS,
+    Call,
+    Delta,
+    Marker,
+    Scanner,
+    TurnReader,
+    without_control_tokens,
+)
 
 pieces = st.lists(
     st.one_of(st.sampled_from(["<SEARCH_START>", "<SEARCH_", "END>", "<"]), st.text(max_size=5))
@@ -82,3 +90,27 @@ def test_a_call_that_is_not_closed_says_so() -> None:
         Call("search", "x" * 3000, closed=False),
         Delta("text", "y"),
     ]
+
+
+def test_control_tokens_that_a_model_spells_out_are_not_shown() -> None:
+    """A space takes their place; calls keep theirs, and what sources say may be repeated."""
+    call = Call("search", "<CALC_END>")
+    said = [Delta("text", "It ends <|im_"), Delta("text", "end|> with <REFUSAL>"), call, Delta("text", "<")]
+    shown = list(without_control_tokens(said, ["A refusal begins with <REFUSAL>."]))
+    assert _text(shown[: shown.index(call)]) == "It ends   with <REFUSAL>"
+    assert _text(shown[shown.index(call) + 1 :]) == "<"
+
+
+@given(
+    st.lists(st.sampled_from([*CONTROL_TOKENS, "<|im_", "end|>", "<", "CALC_END>", "x"])), st.integers(1, 9)
+)
+def test_no_text_around_a_token_makes_another(texts: list[str], step: int) -> None:
+    """However they are nested and cut, none comes out."""
+    whole = "".join(texts)
+    said = [Delta("text", whole[n : n + step]) for n in range(0, len(whole), step)]
+    shown = _text(list(without_control_tokens(said, [])))
+    assert not any(token in shown for token in CONTROL_TOKENS)
+
+
+def _text(said: list[Delta | Call]) -> str:
+    return "".join(each.text for each in said if isinstance(each, Delta))
