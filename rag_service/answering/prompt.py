@@ -45,12 +45,18 @@ class Prompt:
     opening: tuple[Part, ...] = ()
 
 
-def system_text(today: date, collection_description: str = "") -> str:
-    """Return the system message, which is always there: a model without one claims to be another."""
+def system_text(today: date, collection_description: str = "", *, search: bool | None = None) -> str:
+    """Return the system message, which is always there: a model without one claims to be another.
+
+    A trained model is told whether it may search: where it may, it does so before it says that it does
+    not know.
+    """
     lines = [
         f"You are {NAME}, a small language model that answers questions from documents.",
         f"Today is {today.isoformat()}.",
     ]
+    if search is not None:
+        lines.append("You can search them." if search else "Searching is off.")
     if collection_description:
         lines.append(f"The documents: {collection_description}")
     return " ".join(lines)
