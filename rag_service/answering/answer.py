@@ -174,7 +174,8 @@ class Answerer:
 
     def _opening(self, request: AnswerRequest) -> str:
         """The system message: ours, and behind it what the caller adds."""
-        lines = [system_text(datetime.now(UTC).date(), request.description)]
+        search = request.mode != "never" if self._model.skill == "trained" else None
+        lines = [system_text(datetime.now(UTC).date(), request.description, search=search)]
         if self._model.skill == "instructed":
             lines.append(tool_text(search=request.mode != "never", reasoning=request.reasoning))
         if self._model.skill != "none":
