@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rag_service.cli import ask, ingest, search, serve, terminal, tokenize, upkeep
+from rag_service.cli import ask, ingest, replay, search, serve, terminal, tokenize, upkeep
 from rag_service.cli.collections import collections
 from rag_service.cli.documents import documents
 from rag_service.cli.evaluation import evaluation
@@ -31,6 +31,7 @@ QUESTIONS, DOCUMENTS, RUNNING = "Questions", "Documents", "Running it"
 app.command(rich_help_panel=QUESTIONS)(ask.ask)
 app.command(rich_help_panel=QUESTIONS)(ask.chat)
 app.command(rich_help_panel=QUESTIONS)(search.search)
+app.command(rich_help_panel=QUESTIONS)(replay.replay)
 app.add_typer(evaluation, name="eval", rich_help_panel=QUESTIONS)
 app.command(rich_help_panel=DOCUMENTS)(ingest.ingest)
 app.add_typer(documents, name="documents", rich_help_panel=DOCUMENTS)

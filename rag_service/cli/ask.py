@@ -43,9 +43,9 @@ def ask(
     if not any(each.strip() for each in questions):
         raise InvalidRequest("There is no question; write it in quotes, or one a line into `rag ask -`.")
     with open_service() as service:
-        _make_answerer(service)
+        make_answerer(service)
         for each in questions:
-            finished = _answer(service, _request([_user(each)], collections, mode, top_k))
+            finished = ask_with(service, _request([_user(each)], collections, mode, top_k))
             if as_json:
                 _print_json(finished)
                 continue
@@ -60,10 +60,10 @@ def chat(*, collections: Collections = None, mode: Mode = "always", top_k: TopK 
 
     messages: list[Message] = []
     with open_service() as service:
-        _make_answerer(service)
+        make_answerer(service)
         for question in _questions():
             messages.append(_user(question))
-            answer = _answer(service, _request(messages, collections, mode, top_k)).answer
+            answer = ask_with(service, _request(messages, collections, mode, top_k)).answer
             print_answer(answer)
             messages.append(assistant(answer.text))
 
@@ -83,14 +83,14 @@ def print_answer(answer: "Answer") -> None:
     typer.echo()
 
 
-def _make_answerer(service: "Service") -> None:
+def make_answerer(service: "Service") -> None:
     """Make the parts in order; each may take seconds."""
     with _waiting("Loading the models …"):
         for part in (service.embedder, service.retriever, service.chat_model, service.answerer):
             part.make()
 
 
-def _answer(service: "Service", request: "AnswerRequest") -> "Finished":
+def ask_with(service: "Service", request: "AnswerRequest") -> "Finished":
     """Answer as the service does over HTTP, with a trace where traces are kept."""
     from rag_service.api.answering import Finished, answer_events
 

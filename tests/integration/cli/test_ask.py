@@ -87,3 +87,25 @@ def test_an_unknown_collection_is_named(place: Workplace) -> None:
     ended = place.rag("ask", "Who?", "--collection", "ruels")
     assert ended.code == 1
     assert "ruels" in ended.err
+
+
+def test_a_replay_shows_what_changed(place: Workplace) -> None:
+    """The same documents give the same answer; after a new version the lines that differ are shown."""
+    question = "Who keeps the generators of the station?"
+    trace = str(place.lines("ask", question)[0]["trace_id"])
+    same = place.rag("replay", trace)
+    assert (same.code, same.err) == (0, "")
+    assert "Nothing changed." in same.out
+
+    place.write("guide.md", f"# Guide\n\n{TEXT.replace('Orson Kovacs', 'Ilse Brandt')}\n")
+    assert place.rag("ingest", "documents").code == 0
+    other = place.rag("replay", trace)
+    lines = other.out.splitlines()
+    assert lines.index("answer") < lines.index("- Orson Kovacs keeps the generators of the station [2].")
+    assert "+ Ilse Brandt keeps the generators of the station [2]." in lines
+    (told,) = place.lines("replay", trace)
+    assert {"answer", "passages", "citations", "prompt"} <= set(told["changed"])  # type: ignore[call-overload]
+
+    missing = place.rag("replay", "trc_none")
+    assert missing.code == 1
+    assert "trc_none" in missing.err
