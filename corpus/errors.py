@@ -11,6 +11,7 @@ of HTTP; ``rag_service/api/errors.py`` has the one table from error to status.
     │   ├── InvalidRecord           a conversation record outside the format
     │   └── QuestionTooLong         the question does not fit the model's context
     ├── NotFound
+    │   ├── AnswerModelNotFound
     │   ├── AnswerNotFound
     │   ├── CollectionNotFound
     │   ├── DocumentNotFound
@@ -21,7 +22,8 @@ of HTTP; ``rag_service/api/errors.py`` has the one table from error to status.
     ├── Conflict                    the request is fine, the present state forbids it
     │   ├── CollectionExists
     │   ├── DuplicateDocument
-    │   └── EmbedderMismatch        vectors of another embedder
+    │   ├── EmbedderMismatch        vectors of another embedder
+    │   └── WorseThanActive         a chat model that fails the gate
     ├── TooLarge                    an upload above the limit
     ├── QueueFull                   too many documents wait; come back later
     ├── NotReady                    models, migrations or indexes are still missing
@@ -73,6 +75,10 @@ class NotFound(CorpusError):
     """Nothing has this name or id."""
 
 
+class AnswerModelNotFound(NotFound):
+    """No registered chat model has this name or id."""
+
+
 class AnswerNotFound(NotFound):
     """No stored answer has this id: none was given, or its trace is off or over its retention time."""
 
@@ -115,6 +121,10 @@ class DuplicateDocument(Conflict):
 
 class EmbedderMismatch(Conflict):
     """The collection's vectors were made by another embedder; run `rag reindex`."""
+
+
+class WorseThanActive(Conflict):
+    """The chat model is worse than the active one on the gate."""
 
 
 class TooLarge(CorpusError):

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,30 +17,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from corpus.errors import Conflict, ModelError
-from corpus.ids import new_id
 from corpus.models import AnswerModel
 from posttrain.evaluate import Evaluation
 from posttrain.evaluation_report import evaluation_markdown
+from rag_service.answer_models import EVALUATION_FILE, check_gate, register
 from rag_service.answering.adapter import CONFIG_FILE, WEIGHTS_FILE, load_adapter
 from rag_service.answering.conversation import Record
 from rag_service.answering.model_files import ModelFiles, sha256_of
 
 LARGEST_FILE = 16 << 20  # bytes; larger ones are not for a repository
-# What must not get worse, and whether more of it is better.
-GATE: Mapping[str, bool] = {
-    "contains gold": True,
-    "refusal recall": True,
-    "over-refusal": False,
-    "citation precision": True,
-    "follows changed facts": True,
-    "arithmetic": True,
-    "identity": True,
-    "chat perplexity": False,
-}
-
-
-class WorseThanActive(Conflict):
-    """The adapter is worse than the active one on the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +57,9 @@ def publish(
         ModelError: the evaluation is of another model, or a file is too large.
     """
     _check_evaluated(adapter, base, evaluation)
+    measures = {name: asdict(found) for name, found in evaluation.measures.items()}
     if not force:
-        _check_gate(session, evaluation)
+        check_gate(session, measures, how_to_force="--force publishes it anyway.")
     if folder.exists() or session.scalar(select(AnswerModel.id).where(AnswerModel.name == folder.name)):
         raise Conflict(f"There is a model {folder.name} already; choose another name.")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,40 +72,13 @@ def publish(
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    model = AnswerModel(
-        id=new_id("mod"),
-        name=folder.name,
-        path=str(folder.resolve()),
-        base_sha256=base.sha256,
-        adapter_sha256=sha256,
-        evaluation={name: asdict(found) for name, found in evaluation.measures.items()},
-    )
-    session.add(model)
-    session.flush()
-    return model
-
-
-def worse_measures(evaluation: Evaluation, active: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
-    """Yield what is worse than the active model's: its value lies outside their interval, on the bad side."""
-    for name, more_is_better in GATE.items():
-        found, bound = evaluation.measures.get(name), active.get(name)
-        low, high = (bound.get("low"), bound.get("high")) if bound else (None, None)
-        if found is None or found.value is None or low is None or high is None:
-            continue
-        if found.value < low if more_is_better else found.value > high:
-            yield f"{name} is {found.value:.2f}, the active model's {low:.2f} to {high:.2f}"
+    return register(session, folder, base_sha256=base.sha256, adapter_sha256=sha256, evaluation=measures)
 
 
 def _check_evaluated(adapter: Path, base: ModelFiles, evaluation: Evaluation) -> None:
     sha256 = load_adapter(adapter, base_sha256=base.sha256).sha256
     if (evaluation.base_sha256, evaluation.adapter_sha256) != (base.sha256, sha256):
         raise ModelError("The evaluation is of another model; run `rag-train eval` with this adapter.")
-
-
-def _check_gate(session: Session, evaluation: Evaluation) -> None:
-    active = session.scalar(select(AnswerModel).where(AnswerModel.active))
-    if active and (worse := list(worse_measures(evaluation, active.evaluation))):
-        raise WorseThanActive(f"Worse than {active.name}: {'; '.join(worse)}. --force publishes it anyway.")
 
 
 def _write(
@@ -132,7 +91,7 @@ def _write(
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     shutil.copyfile(adapter / "tokenizer.json", folder / "tokenizer.json")
     scores = {key: asdict(found) for key, found in evaluation.measures.items()}
-    (folder / "evaluation.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    (folder / EVALUATION_FILE).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     card = model_card(name, base, evaluation, origin, hashes)
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -27,6 +27,7 @@ from rag_service.metrics import Metrics
 from rag_service.readiness import current_levels
 from rag_service.retrieval.search import Retriever
 from rag_service.service import Limits, Service
+from rag_service.switching import Loaders, ModelSwitch
 from rag_service.threads import Threads
 from rag_service.traces import Traces
 
@@ -46,10 +47,15 @@ Every response has an `X-Request-ID`: the one that was sent, or a new one."""
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """How the two models are loaded; tests give small ones."""
+    """How the two models are loaded; tests give small ones.
+
+    The last loads the chat model with the adapter of a folder in the place of its own; None: it can not be
+    switched here.
+    """
 
     load_embedder: "Callable[[], Embedder]"
     load_chat_model: "Callable[[], ChatModel]"
+    load_with_adapter: "Callable[[str], ChatModel] | None" = None
 
 
 def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
@@ -92,11 +98,14 @@ def make_service(settings: Settings, models: Models) -> Service:
     originals = Originals(settings.originals_dir)
     follower = Follower(database, settings.generations_dir)
     embedder = Part("embedder", models.load_embedder)
-    chat_model = Part("chat model", models.load_chat_model)
     default = Part("default collection", lambda: _make_default_collection(database, embedder.get()))
     retriever = Part("retriever", lambda: _make_retriever(database, follower, embedder.get()))
     worker = Part("worker", lambda: _start_worker(settings, database, originals, embedder.get()))
-    answerer = Part("answerer", lambda: _make_answerer(retriever.get(), embedder.get(), chat_model.get()))
+    switch = ModelSwitch(
+        database,
+        Loaders(models.load_chat_model, models.load_with_adapter),
+        lambda model: _make_answerer(retriever.get(), embedder.get(), model),
+    )
     service = Service(
         database=database,
         originals=originals,
@@ -105,9 +114,10 @@ def make_service(settings: Settings, models: Models) -> Service:
         embedder=embedder,
         retriever=retriever,
         worker=worker,
-        chat_model=chat_model,
-        answerer=answerer,
-        loading=BackgroundLoading([embedder, default, retriever, worker, chat_model, answerer]),
+        chat_model=switch.chat_model,
+        answerer=switch.answerer,
+        switch=switch,
+        loading=BackgroundLoading([embedder, default, retriever, worker, switch.chat_model, switch.answerer]),
         traces=Traces(database, keep_days=settings.trace_days),
         metrics=Metrics(lambda: current_levels(service)),
         threads=Threads(),
@@ -124,7 +134,11 @@ def make_service(settings: Settings, models: Models) -> Service:
 
 def models_of(settings: Settings) -> Models:
     """Return how the models of the settings are loaded."""
-    return Models(lambda: _load_embedder(settings), lambda: _load_chat_model(settings))
+    return Models(
+        lambda: _load_embedder(settings),
+        lambda: _load_chat_model(settings),
+        None if settings.chat_base_url else lambda adapter: _load_local_model(settings, adapter),
+    )
 
 
 def app_from_environment() -> FastAPI:
@@ -168,9 +182,13 @@ def _load_chat_model(settings: Settings) -> "ChatModel":
             context_length=settings.chat_context_length,
             silence_s=settings.chat_timeout_s,
         )
+    return _load_local_model(settings, settings.adapter)
+
+
+def _load_local_model(settings: Settings, adapter: str) -> "ChatModel":
     from rag_service.answering.local_model import load_chat_model  # noqa: PLC0415 - see above
 
-    return load_chat_model(settings.chat_model, models_dir=settings.models_dir, adapter=settings.adapter)
+    return load_chat_model(settings.chat_model, models_dir=settings.models_dir, adapter=adapter)
 
 
 def _make_default_collection(database: Database, embedder: Embedder) -> str:

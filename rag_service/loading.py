@@ -60,6 +60,11 @@ class Part(Generic[Made]):
             self._settled.set()
         return self._made
 
+    def replace(self, made: Made) -> None:
+        """Put another one in its place; who has the former keeps it."""
+        self._made, self._error = made, None
+        self._settled.set()
+
     def get(self) -> Made:
         """Return it.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # importing these takes seconds, or brings in FAISS
     from rag_service.answering.answer import Answerer
     from rag_service.answering.chat_model import ChatModel
     from rag_service.retrieval.search import Retriever
+    from rag_service.switching import ModelSwitch
     from rag_service.worker import RunningWorker
 
 
@@ -43,6 +44,7 @@ class Service:
     worker: "Part[RunningWorker]"
     chat_model: "Part[ChatModel]"
     answerer: "Part[Answerer]"
+    switch: "ModelSwitch"
     traces: Traces
     loading: BackgroundLoading
     metrics: Metrics

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from corpus.collections import find_collection
 from corpus.ids import chunk_public_id
 from rag_service.answering import conversation
-from rag_service.answering.answer import Answer, AnswerRequest, Done, Event
+from rag_service.answering.answer import Answer, Answerer, AnswerRequest, Done, Event
 from rag_service.answering.citations import Citation, Groundedness
 from rag_service.answering.conversation import Message
 from rag_service.api.schemas.answers import (
@@ -61,6 +61,7 @@ def answer_events(service: Service, request: AnswerRequest, gone: Gone) -> Gener
         NotReady: a model is missing.
         PromptTooLong: the conversation does not fit the model.
     """
+    service.switch.follow()
     answerer = service.answerer.get()
     request = _completed(service, request)
     service.metrics.answer_started()
@@ -71,7 +72,7 @@ def answer_events(service: Service, request: AnswerRequest, gone: Gone) -> Gener
                 yield event
                 continue
             service.metrics.count_answer(event.answer.status, time.perf_counter() - began)
-            yield Finished(event.answer, _record(service, request, event.answer))
+            yield Finished(event.answer, _record(service, request, event.answer, answerer))
     finally:
         service.metrics.answer_ended()
 
@@ -87,11 +88,11 @@ def _completed(service: Service, request: AnswerRequest) -> AnswerRequest:
     return replace(request, description=about, sampling=sampling)
 
 
-def _record(service: Service, request: AnswerRequest, answer: Answer) -> str | None:
+def _record(service: Service, request: AnswerRequest, answer: Answer, answerer: Answerer) -> str | None:
     return service.traces.record(
         request,
         answer,
-        fingerprint=service.chat_model.get().fingerprint,
+        fingerprint=answerer.fingerprint,  # a switch may have come since
         embedder=service.embedder.get().id,
     )
 

@@ -79,6 +79,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     errors.InvalidFilter: ProblemKind(422, "invalid-filter", "The filter does not fit the grammar"),
     errors.QuestionTooLong: ProblemKind(422, "question-too-long", "The question is too long"),
     errors.NotFound: ProblemKind(404, "not-found", "Nothing has this name or id"),
+    errors.AnswerModelNotFound: ProblemKind(404, "answer-model-not-found", "There is no such chat model"),
     errors.AnswerNotFound: ProblemKind(404, "answer-not-found", "There is no trace of this answer"),
     errors.CollectionNotFound: ProblemKind(404, "collection-not-found", "There is no such collection"),
     errors.DocumentNotFound: ProblemKind(404, "document-not-found", "There is no such document"),
@@ -90,6 +91,9 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     errors.CollectionExists: ProblemKind(409, "collection-exists", "The collection exists already"),
     errors.DuplicateDocument: ProblemKind(409, "duplicate-document", "The document exists already"),
     errors.EmbedderMismatch: ProblemKind(409, "embedder-mismatch", "The vectors are of another embedder"),
+    errors.WorseThanActive: ProblemKind(
+        409, "worse-than-active", "The chat model is worse than the active one"
+    ),
     errors.TooLarge: TOO_LARGE,
     errors.QueueFull: ProblemKind(429, "queue-full", "Too much waits already", retry_after_s=10),
     errors.NotReady: NOT_READY,

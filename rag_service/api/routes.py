@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from rag_service.api import (
     administration,
+    answer_models,
     answers,
     api_keys,
     chat_completions,
@@ -28,6 +29,7 @@ ROUTERS = (
     traces.router,
     tokens.router,
     administration.router,
+    answer_models.router,
     api_keys.router,
     health.router,
 )

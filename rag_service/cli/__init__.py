@@ -20,6 +20,7 @@ from rag_service.cli.evaluation import evaluation
 from rag_service.cli.generations import compact, generations, reindex
 from rag_service.cli.jobs import jobs
 from rag_service.cli.keys import keys
+from rag_service.cli.models import models
 
 app = typer.Typer(
     name="rag",
@@ -47,6 +48,7 @@ app.command(rich_help_panel=RUNNING)(upkeep.check)
 app.command(rich_help_panel=RUNNING)(upkeep.backup)
 app.command(rich_help_panel=RUNNING)(upkeep.restore)
 app.command(rich_help_panel=RUNNING)(tokenize.tokenize)
+app.add_typer(models, name="models", rich_help_panel=RUNNING)
 app.add_typer(keys, name="keys", rich_help_panel=RUNNING)
 
 

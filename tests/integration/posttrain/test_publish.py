@@ -8,11 +8,11 @@ import pytest
 from safetensors import safe_open
 from sqlalchemy import select
 
-from corpus.errors import Conflict, ModelError
+from corpus.errors import Conflict, ModelError, WorseThanActive
 from corpus.models import AnswerModel
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.evaluate import Evaluation
-from posttrain.publish import Origin, WorseThanActive, publish, worse_measures
+from posttrain.publish import Origin, publish
 from posttrain.trainee import Lora, load_trainee
 from rag_service.answering.adapter import load_adapter
 from rag_service.answering.conversation import SourcePassage
@@ -102,23 +102,6 @@ def test_an_adapter_worse_than_the_active_one_is_refused_unless_forced(
         assert (models / "bad" / "README.md").is_file()
     finally:
         database.close()
-
-
-def test_what_should_be_small_is_worse_when_it_is_larger() -> None:
-    """Over-refusal and perplexity count the other way; what the active model lacks is no reason."""
-    found = Evaluation(
-        "m",
-        "",
-        None,
-        {
-            "over-refusal": Estimate(0.5, 0.4, 0.6, 9),
-            "chat perplexity": Estimate(9.0, 8.0, 10.0, 9),
-            "identity": Estimate(0.0, 0.0, 0.0, 9),
-        },
-        (),
-    )
-    active = {"over-refusal": {"low": 0.1, "high": 0.2}, "chat perplexity": {"low": 8.0, "high": 12.0}}
-    assert [line.partition(" is")[0] for line in worse_measures(found, active)] == ["over-refusal"]
 
 
 def test_an_evaluation_of_another_adapter_is_refused(base: ModelFiles, adapter: Path, tmp_path: Path) -> None:
