@@ -131,6 +131,12 @@ def active_generation(session: Session, collection_id: str) -> Generation:
     return generation
 
 
+def keep_collections(session: Session, collection_ids: Iterable[str]) -> None:
+    """Hold off the deletion of collections; taken before all other locks, as a deletion does."""
+    statement = select(Collection.id).where(Collection.id.in_(list(collection_ids))).order_by(Collection.id)
+    session.execute(statement.with_for_update(read=True, key_share=True))
+
+
 def list_collections(
     session: Session, *, limit: int = 100, after: str | None = None
 ) -> list[CollectionSummary]:

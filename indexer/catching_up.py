@@ -118,17 +118,15 @@ def _cut(bench: Workbench, generation: Generation, texts: Sequence[_Text], embed
 
 def _is_still(session: Session, text: _Text, generation: Generation) -> bool:
     """Lock a document; tell whether it is what was read, and still has no chunks of this chunking."""
-    document = session.scalar(
-        select(Document.id)
-        .where(
-            uncut_documents(generation),
-            Document.id == text.document_id,
-            Document.version == text.version,
-            Document.title == text.title,
-        )
-        .with_for_update()
+    # First the lock: a statement that has waited for it sees other tables as they were before.
+    session.execute(select(Document.id).where(Document.id == text.document_id).with_for_update())
+    same = select(Document.id).where(
+        uncut_documents(generation),
+        Document.id == text.document_id,
+        Document.version == text.version,
+        Document.title == text.title,
     )
-    return document is not None
+    return session.scalar(same) is not None
 
 
 def _embed(

@@ -1,7 +1,7 @@
 """Which documents of a job a worker reads next, and what becomes of those that can not be read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, select
@@ -100,6 +100,16 @@ def _items(session: Session, *conditions: ColumnElement[bool]) -> list[Candidate
         .limit(BATCH_ITEMS)
     )
     return [(row[0], row[1], row[2]) for row in rows]
+
+
+def with_present_title(session: Session, work: Work) -> Work:
+    """Return the work with the title that the version has now."""
+    title = session.scalar(
+        select(DocumentVersion.title).where(
+            DocumentVersion.document_id == work.document_id, DocumentVersion.version == work.version
+        )
+    )
+    return replace(work, title=title)
 
 
 def record_failures(session: Session, failures: Sequence[Failure]) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
+from corpus.collections import keep_collections
 from corpus.errors import Conflict, GenerationNotFound
 from corpus.ids import new_id
 from corpus.models import (
@@ -93,6 +94,7 @@ def promote_generation(session: Session, generation_id: str) -> bool:
     generation = find_generation(session, generation_id)
     if is_behind(session, generation):
         return False
+    active = lock_active_generation(session, generation.collection_id)
     cuts_anew = _chunking_in_use(session, generation.collection_id) != generation.chunking
     if cuts_anew:
         _lock_documents(session, generation.collection_id)
@@ -105,7 +107,7 @@ def promote_generation(session: Session, generation_id: str) -> bool:
         raise Conflict(f"Generation {generation_id} is {generation.state}; only a ready one can serve.")
     if is_behind(session, generation):
         return False
-    former = _switch(session, generation)
+    former = _switch(session, active, generation)
     generation.state, generation.activated_at = "active", now()
     if former is not None:
         former.state = "failed" if former.error else "retired"
@@ -196,6 +198,8 @@ def prune_leavings(session: Session, collection_id: str) -> bool:
 
     Called again and again, each time in a small transaction.
     """
+    lock_active_generation(session, collection_id)  # nobody begins a generation that would need them
+    next_change_number(session)  # nobody deletes the same rows at this moment, in another order
     kept = session.scalars(
         select(Generation).where(Generation.collection_id == collection_id, Generation.state.in_(KEPT))
     ).all()
@@ -207,6 +211,20 @@ def prune_leavings(session: Session, collection_id: str) -> bool:
             _prune_chunks(session, collection_id, {each.chunking for each in kept}),
             _prune_tombstones(session, collection_id, min(each.change_number for each in kept)),
         )
+    )
+
+
+def lock_active_generation(session: Session, collection_id: str) -> ActiveGeneration | None:
+    """Lock the row that says which generation serves; taken before documents and the change number.
+
+    Whatever begins, switches or clears away generations of a collection does it one after the other.
+    """
+    keep_collections(session, [collection_id])
+    return session.scalar(
+        select(ActiveGeneration)
+        .where(ActiveGeneration.collection_id == collection_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
 
 
@@ -240,13 +258,8 @@ def _recount_chunks(session: Session, generation: Generation) -> None:
     )
 
 
-def _switch(session: Session, generation: Generation) -> Generation | None:
+def _switch(session: Session, active: ActiveGeneration | None, generation: Generation) -> Generation | None:
     """Change the one row that readers look at; return the generation that served until now."""
-    active = session.scalar(
-        select(ActiveGeneration)
-        .where(ActiveGeneration.collection_id == generation.collection_id)
-        .with_for_update()
-    )
     if active is None:
         session.add(ActiveGeneration(collection_id=generation.collection_id, generation_id=generation.id))
         return None
@@ -268,11 +281,13 @@ def _prune_vectors(session: Session, collection_id: str, kept: Collection[str]) 
 
 
 def _prune_chunks(session: Session, collection_id: str, kept: Collection[str]) -> bool:
+    """Delete all unused chunks of a document or none: a later generation may cut the same way again."""
     unused = (Chunk.collection_id == collection_id) & Chunk.chunking.not_in(kept)
-    chunk_ids = session.scalars(select(Chunk.id).where(unused).limit(_AT_ONCE)).all()
-    if chunk_ids:
-        session.execute(delete(Chunk).where(Chunk.id.in_(chunk_ids)))
-    return bool(chunk_ids)
+    some = select(Chunk.document_id).where(unused).limit(_AT_ONCE).subquery()
+    document_ids = session.scalars(select(some.c.document_id).distinct()).all()
+    if document_ids:
+        session.execute(delete(Chunk).where(unused, Chunk.document_id.in_(document_ids)))
+    return bool(document_ids)
 
 
 def _prune_tombstones(session: Session, collection_id: str, folded: int) -> bool:

@@ -18,10 +18,17 @@ from corpus.embedding import Embedder
 from corpus.errors import CorpusError, DocumentError, EmptyDocument
 from corpus.originals import Originals
 from indexer.chunking import split_into_chunks
-from indexer.claims import Failure, Work, claim_batch, record_failures
+from indexer.claims import Failure, Work, claim_batch, record_failures, with_present_title
 from indexer.deletion import drop_originals
 from indexer.jobs import begin_job, finish_job
-from indexer.saving import CutDocument, IndexedDocument, Vectors, save_documents, save_texts
+from indexer.saving import (
+    CutDocument,
+    IndexedDocument,
+    Outdated,
+    Vectors,
+    save_documents,
+    save_texts,
+)
 from indexer.storable import storable
 from indexer.targets import FindEmbedder, Plan, read_plan
 from indexer.turns import Turns
@@ -76,19 +83,47 @@ def ingest_next(bench: Workbench, job_id: str, *, urgent: bool = False) -> bool:
 
 def _read_and_cut(bench: Workbench, works: Sequence[Work]) -> Iterator[CutDocument]:
     """Yield what can be read; note what can not."""
-    plans: dict[str, Plan] = {}
+    plans = _Plans(bench)
     for work in works:
         try:
-            if work.collection_id not in plans:
-                with bench.database.read() as session:
-                    plans[work.collection_id] = read_plan(session, work.collection_id, bench.find_embedder)
-            parsed = read_document(work, bench.originals, bench.parser)
-            cut = cut_document(work, parsed, plans[work.collection_id])
+            plan = plans.of(work.collection_id)
+            cut = cut_document(work, read_document(work, bench.originals, bench.parser), plan)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other documents go on
             _fail(bench, work, error)
         else:
             yield cut
         bench.pause()
+
+
+def _cut_again(bench: Workbench, documents: Sequence[CutDocument]) -> list[CutDocument]:
+    """Cut documents for what serves now, under their titles of now."""
+    plans = _Plans(bench)
+    again = []
+    for document in documents:
+        work = document.work
+        try:
+            with bench.database.read() as session:
+                work = with_present_title(session, work)
+            again.append(cut_document(work, document.parsed, plans.of(work.collection_id)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other documents go on
+            _fail(bench, work, error)
+        bench.pause()
+    return again
+
+
+class _Plans:
+    """The plans of the collections that a batch belongs to, each read when it is first needed."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._known: dict[str, Plan] = {}
+
+    def of(self, collection_id: str) -> Plan:
+        """Return a collection's plan."""
+        if collection_id not in self._known:
+            with self._bench.database.read() as session:
+                self._known[collection_id] = read_plan(session, collection_id, self._bench.find_embedder)
+        return self._known[collection_id]
 
 
 def read_document(work: Work, originals: Originals, parser: Parser) -> ParsedDocument:
@@ -157,6 +192,8 @@ def _index(bench: Workbench, documents: Sequence[CutDocument], *, urgent: bool) 
 
     While the embedder is busy, what is urgent can be found by its words already.
     """
+    if not documents:
+        return
     try:
         if urgent and bench.turns.taken:
             with bench.database.write() as session:
@@ -164,6 +201,8 @@ def _index(bench: Workbench, documents: Sequence[CutDocument], *, urgent: bool) 
         indexed = _embed(bench, documents, urgent=urgent)
         with bench.database.write() as session:
             replaced = save_documents(session, indexed)
+    except Outdated:
+        _index(bench, _cut_again(bench, documents), urgent=urgent)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other documents go on
         if len(documents) == 1:
             _fail(bench, documents[0].work, error)

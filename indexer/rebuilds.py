@@ -10,7 +10,7 @@ from corpus.collections import active_generation, checked_chunking
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, InvalidRequest
 from corpus.models import ActiveGeneration, Embedding, Generation, Job, Tombstone, now
-from indexer.generations import begin_generation, fail_generation
+from indexer.generations import begin_generation, fail_generation, lock_active_generation
 from indexer.jobs import FINISHED, JobKind, cancel_job, create_job, find_job, requeue
 
 REBUILDS: tuple[JobKind, ...] = ("reindex", "compaction")
@@ -190,9 +190,7 @@ def _failed_lately(session: Session, collection_id: str) -> bool:
 
 def _require_no_rebuild(session: Session, collection_id: str) -> None:
     # Two requests at once: the second one waits here for the first one's job.
-    session.execute(
-        select(ActiveGeneration).where(ActiveGeneration.collection_id == collection_id).with_for_update()
-    )
+    lock_active_generation(session, collection_id)
     if _is_being_rebuilt(session, collection_id):
         raise Conflict("The collection is being reindexed or compacted already; see `rag jobs list`.")
 

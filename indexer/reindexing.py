@@ -18,6 +18,7 @@ from indexer.generations import (
     discard_generation,
     fail_generation,
     find_generation,
+    lock_active_generation,
     promote_generation,
     prune_leavings,
     superseded_generations,
@@ -117,6 +118,7 @@ def discard_abandoned(database: Database, generations_dir: Path) -> None:
 
 def _discard_superseded(database: Database, generations_dir: Path, collection_id: str) -> None:
     with database.write() as session:
+        lock_active_generation(session, collection_id)  # nobody rolls back to one of them meanwhile
         superseded = superseded_generations(session, collection_id)
         for generation_id in superseded:
             discard_generation(session, generation_id)

@@ -10,12 +10,14 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from corpus.chunks import ChunkSpan, ParsedDocument
+from corpus.collections import keep_collections
 from corpus.models import (
+    ActiveGeneration,
     Chunk,
-    Collection,
     Document,
     DocumentVersion,
     Embedding,
+    Generation,
     JobItem,
     next_change_number,
     now,
@@ -59,20 +61,35 @@ class ChunkSet:
     vectors: Mapping[str, Vectors]
 
 
+class Outdated(Exception):
+    """A document got another title, or another generation serves now; cut and embed it again."""
+
+
 def save_documents(session: Session, documents: Sequence[IndexedDocument]) -> list[str]:
     """Make some documents searchable in place of their former versions.
 
     Documents that were deleted or replaced meanwhile are left out and their items skipped. Returns the
     hashes of bytes that may be unused now, for `indexer.deletion.drop_originals` after the commit.
+
+    Raises:
+        Outdated: what serves now is not among what the documents were cut and embedded for.
     """
-    _keep_collections(session, {each.cut.work.collection_id for each in documents})
+    keep_collections(session, {each.cut.work.collection_id for each in documents})
     saved = [each for each in sorted(documents, key=_document_id) if _still_wanted(session, each.cut.work)]
     if not saved:
         return []
     number = next_change_number(session)
+    serving = _serving(session, {each.cut.work.collection_id for each in saved})
+    for each in saved:
+        if serving.get(each.cut.work.collection_id) not in each.vectors:
+            raise Outdated
     bury_chunks(session, document_ids=[_document_id(each) for each in saved], change_number=number)
     insert_chunks(session, [chunks for each in saved for chunks in _chunk_sets(each)], number)
-    return [sha256 for each in saved for sha256 in _publish(session, each.cut)]
+    return [
+        sha256
+        for each in saved
+        for sha256 in _publish(session, each.cut, chunking=serving[each.cut.work.collection_id][0])
+    ]
 
 
 def save_texts(session: Session, documents: Sequence[CutDocument]) -> None:
@@ -80,8 +97,11 @@ def save_texts(session: Session, documents: Sequence[CutDocument]) -> None:
 
     They stay `processing` until `save_documents` puts the whole in the place of this. Documents that
     readers see already are left alone: they change as a whole.
+
+    Raises:
+        Outdated: see `save_documents`.
     """
-    _keep_collections(session, {each.work.collection_id for each in documents})
+    keep_collections(session, {each.work.collection_id for each in documents})
     new = [
         each
         for each in sorted(documents, key=lambda each: each.work.document_id)
@@ -106,21 +126,34 @@ def _document_id(document: IndexedDocument) -> str:
     return document.cut.work.document_id
 
 
-def _keep_collections(session: Session, collection_ids: set[str]) -> None:
-    """Hold off the deletion of the collections; taken before the change number, as a deletion does."""
-    statement = select(Collection.id).where(Collection.id.in_(collection_ids)).order_by(Collection.id)
-    session.execute(statement.with_for_update(read=True, key_share=True))
+def _serving(session: Session, collection_ids: set[str]) -> dict[str, tuple[str, str]]:
+    """Return by what chunking and embedder readers find documents of each collection.
+
+    Asked for after the change number was taken: a promotion needs one too, so none comes in between.
+    """
+    rows = session.execute(
+        select(Generation.collection_id, Generation.chunking, Generation.embedder)
+        .join(ActiveGeneration, ActiveGeneration.generation_id == Generation.id)
+        .where(ActiveGeneration.collection_id.in_(collection_ids))
+    )
+    return {collection_id: (chunking, embedder) for collection_id, chunking, embedder in rows}
 
 
 def _still_wanted(session: Session, work: Work) -> bool:
-    """Lock the document and its version; False: one of them is gone."""
+    """Lock the document and its version; False: one of them is gone.
+
+    Raises:
+        Outdated: its title was changed.
+    """
     document = session.scalar(select(Document.id).where(Document.id == work.document_id).with_for_update())
-    sha256 = session.scalar(
-        select(DocumentVersion.sha256)
+    version = session.execute(
+        select(DocumentVersion.sha256, DocumentVersion.title)
         .where(DocumentVersion.document_id == work.document_id, DocumentVersion.version == work.version)
         .with_for_update()
-    )
-    if document is not None and sha256 == work.sha256:
+    ).one_or_none()
+    if document is not None and version is not None and version.sha256 == work.sha256:
+        if version.title != work.title:
+            raise Outdated
         return True
     _finish_item(session, work, state="skipped", error=_GONE)
     return False
@@ -184,7 +217,7 @@ def _chunk_sets(document: IndexedDocument) -> list[ChunkSet]:
     ]
 
 
-def _publish(session: Session, cut: CutDocument) -> list[str]:
+def _publish(session: Session, cut: CutDocument, *, chunking: str) -> list[str]:
     """Make a version the current one; return the hashes of the bytes that it replaces."""
     work = cut.work
     document = session.get_one(Document, work.document_id)
@@ -204,7 +237,7 @@ def _publish(session: Session, cut: CutDocument) -> list[str]:
     document.version, document.sha256 = work.version, work.sha256
     document.title, document.media_type = cut.title, cut.parsed.media_type
     document.metadata_ = version.metadata_
-    document.chunk_count = len(cut.chunks[cut.plan.active.chunking.key])
+    document.chunk_count = len(cut.chunks[chunking])
     _finish_item(session, work, state="done", error=None)
     return [sha256 for sha256 in replaced if sha256 != work.sha256]
 

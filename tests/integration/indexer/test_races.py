@@ -1,0 +1,199 @@
+"""What happens between the reading of a document and its saving: promotions, reindexes, new titles."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+
+from corpus.collections import active_generation, create_collection
+from corpus.database import Database
+from corpus.embedding import Embedder
+from corpus.errors import EmbedderMismatch
+from corpus.models import Chunk, Document, Generation
+from corpus.originals import Originals
+from indexer.building import remove_generation_files
+from indexer.consistency import check
+from indexer.generations import discard_generation, find_generation, prune_leavings
+from indexer.ingest import Workbench, ingest_next
+from indexer.intake import take_in
+from indexer.rebuilds import request_reindex
+from indexer.reindexing import activate_generation, reindex_next
+from indexer.turns import Turns
+from indexer.uploads import Upload
+from rag_service.documents import change_document
+from tests.fakes import FakeEmbedder
+from tests.workers import PlainTextParser
+
+SECOND = FakeEmbedder(dimension=16, name="second")
+LONG = "One sentence of eight words is repeated here. " * 40
+
+
+class InterruptedEmbedder(FakeEmbedder):
+    """Lets something else happen once, while it embeds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] | None = None
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed after what happens meanwhile."""
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return super().embed_passages(texts)
+
+
+@pytest.fixture
+def first() -> InterruptedEmbedder:
+    """Return the embedder of the collection's first generation."""
+    return InterruptedEmbedder()
+
+
+@pytest.fixture
+def bench(database: Database, tmp_path: Path, first: InterruptedEmbedder) -> Workbench:
+    """Return what a worker has, without the worker: steps are done one by one."""
+
+    def find(embedder_id: str, _: str | None = None, /) -> Embedder:
+        for embedder in (first, SECOND):
+            if embedder.id == embedder_id:
+                return embedder
+        raise EmbedderMismatch(embedder_id)
+
+    return Workbench(database, Originals(tmp_path / "originals"), PlainTextParser(), find, Turns())
+
+
+@pytest.fixture
+def collection(database: Database, first: InterruptedEmbedder) -> str:
+    """Return the id of an empty collection."""
+    with database.write() as session:
+        return create_collection(session, name="default", embedder=first).id
+
+
+@pytest.fixture
+def generations(tmp_path: Path) -> Path:
+    """Return the folder of the generations."""
+    return tmp_path / "generations"
+
+
+def upload(bench: Workbench, collection: str, text: str, *, name: str = "a") -> str:
+    """Take in a text and read it; return the document's id."""
+    accepted = take_in(
+        bench.database,
+        bench.originals,
+        text.encode(),
+        Upload(collection, external_id=name, title="Old title"),
+    )
+    assert accepted.job is not None
+    work_off(bench, accepted.job.id)
+    return accepted.document.id
+
+
+def work_off(bench: Workbench, job_id: str) -> None:
+    """Do a job of reading to its end."""
+    while ingest_next(bench, job_id):
+        pass
+
+
+def reindex(
+    bench: Workbench, collection: str, generations: Path, embedder: Embedder, *, manual: bool = False
+) -> str:
+    """Build a generation with shorter chunks to its end, as another worker would; return its id."""
+    bench = replace(bench, turns=Turns())
+    with bench.database.write() as session:
+        job = request_reindex(session, collection, embedder=embedder, max_tokens=40, overlap=0, manual=manual)
+    while reindex_next(bench, generations, job.id):
+        pass
+    return str(job.options["generation"])
+
+
+def require_whole(bench: Workbench, generations: Path) -> None:
+    """Nothing disagrees."""
+    assert check(bench.database, bench.originals, generations, grace_s=-1) == []
+
+
+def test_a_promotion_while_a_document_is_embedded_decides_its_count_of_chunks(
+    bench: Workbench, collection: str, first: InterruptedEmbedder, generations: Path
+) -> None:
+    """The document tells how many chunks it has in the generation that serves when it is saved."""
+    ready = reindex(bench, collection, generations, first, manual=True)
+    first.meanwhile = lambda: activate_generation(bench.database, ready)
+    document_id = upload(bench, collection, LONG)
+    with bench.database.read() as session:
+        assert active_generation(session, collection).id == ready
+        chunks = session.scalars(
+            select(Chunk.id).where(Chunk.document_id == document_id, Chunk.chunking == "fake/40/0")
+        ).all()
+        assert session.get_one(Document, document_id).chunk_count == len(chunks) > 1
+    require_whole(bench, generations)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_whole_reindex_while_a_document_is_embedded_does_not_lose_it(
+    bench: Workbench,
+    collection: str,
+    first: InterruptedEmbedder,
+    generations: Path,
+    *,
+    replaced: bool,
+) -> None:
+    """A document that was cut for the former generation is cut again for the one that serves now."""
+    if replaced:
+        upload(bench, collection, "A former version.")
+    first.meanwhile = lambda: str(reindex(bench, collection, generations, SECOND))
+    document_id = upload(bench, collection, LONG)
+    with bench.database.read() as session:
+        serving = active_generation(session, collection)
+        assert serving.embedder == SECOND.id
+        document = session.get_one(Document, document_id)
+        assert (document.status, document.version) == ("ready", 2 if replaced else 1)
+        assert document.chunk_count > 1
+    require_whole(bench, generations)
+
+
+def test_a_title_that_changes_while_a_document_is_embedded_is_kept(
+    bench: Workbench, collection: str, first: InterruptedEmbedder, generations: Path
+) -> None:
+    """The reading that began under the old title does not bring it back."""
+
+    def rename() -> None:
+        with bench.database.write() as session:
+            document_id = session.scalars(select(Document.id)).one()
+            change_document(session, document_id, title="New title")
+
+    first.meanwhile = rename
+    document_id = upload(bench, collection, LONG)
+    with bench.database.read() as session:
+        assert session.get_one(Document, document_id).title == "New title"
+    require_whole(bench, generations)
+
+
+def test_leavings_are_cleared_away_by_whole_documents(
+    bench: Workbench,
+    collection: str,
+    first: InterruptedEmbedder,
+    generations: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A generation of the same chunking that begins in between finds all chunks of a document or none."""
+    monkeypatch.setattr("indexer.generations._AT_ONCE", 3)
+    for name in ("a", "b", "c"):
+        upload(bench, collection, f"{name} {LONG}", name=name)
+    former = reindex(bench, collection, generations, first, manual=True)
+    short = select(func.count()).select_from(Chunk).where(Chunk.chunking == "fake/40/0")
+    with bench.database.write() as session:
+        cut = session.scalar(short)
+        find_generation(session, former).state = "failed"
+    with bench.database.write() as session:
+        discard_generation(session, former)
+    remove_generation_files(generations, former)
+    with bench.database.write() as session:
+        assert prune_leavings(session, collection)
+    again = reindex(bench, collection, generations, first)
+    with bench.database.read() as session:
+        assert session.get_one(Generation, again).state == "active"
+        assert session.scalar(short) == cut
+    require_whole(bench, generations)
