@@ -35,6 +35,7 @@ from rag_service.service import Service
 
 _MAX_TOKENS = 2048
 _DEFAULT_MAX_TOKENS = 256
+_SEEDS = 2**53  # OpenAI's may be negative; traces keep what every JSON reader reads exactly
 _PIECES = re.compile(r"\s*\S+|\s+")  # words with the space before them
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["OpenAI-compatible"], dependencies=[require("query")])
@@ -83,7 +84,11 @@ def _request(service: Service, chat: ChatIn) -> AnswerRequest:
         messages=tuple(message_of(each.role, each.text) for each in said),
         collections=(_collection(service, chat.model),),
         mode="never" if chat.model == CLOSED_BOOK else "always",
-        sampling=Sampling(max_tokens=_max_tokens(chat), temperature=chat.temperature or 0.0, seed=chat.seed),
+        sampling=Sampling(
+            max_tokens=_max_tokens(chat),
+            temperature=chat.temperature or 0.0,
+            seed=None if chat.seed is None else chat.seed % _SEEDS,
+        ),
     )
 
 

@@ -74,7 +74,7 @@ class ChatIn(TolerantModel):
     max_completion_tokens: int | None = Field(default=None, ge=1, description="The same; it goes first.")
     temperature: float | None = Field(default=None, ge=0, le=2, description="Without one: 0.")
     seed: int | None = Field(
-        default=None, ge=0, le=2**53 - 1, description="With the same seed the same answer."
+        default=None, ge=-(2**63), le=2**63 - 1, description="With the same seed the same answer."
     )
     n: Literal[1] | None = Field(default=None, description="How many answers; only one.")
 
