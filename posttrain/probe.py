@@ -14,6 +14,7 @@ from typing import Literal
 
 from corpus.errors import ModelError
 from corpus.sentences import sentence_spans
+from posttrain.judging import Judge
 from posttrain.probe_questions import ProbeQuestion
 from posttrain.sampling import BatchSampler, Completion
 from rag_service.answering.chat_model import Sampling
@@ -64,12 +65,14 @@ def probe(
     *,
     settings: str,
     at_once: int,
+    judge: Judge | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, ProbeResult]:
     """Ask every question that has no result yet; return the results of all, by the questions' ids.
 
     Each batch is appended to the file `results` and flushed to the disk, so a run that was killed
-    goes on after its last whole batch. `settings` names model and sampling; the file begins with it.
+    goes on after its last whole batch. `settings` names model and sampling (and the judge, if there is
+    one); the file begins with it.
 
     Raises:
         ModelError: the file has results of other settings.
@@ -80,24 +83,31 @@ def probe(
     for start in range(0, len(left), at_once):
         batch = left[start : start + at_once]
         answers = draw([question.text for question in batch])
-        new = [score(question, drawn) for question, drawn in zip(batch, answers, strict=True)]
+        new = [score(question, drawn, judge) for question, drawn in zip(batch, answers, strict=True)]
         _append(results, new)
         found |= {each.id: each for each in new}
         progress(sum(question.id in found for question in questions), len(questions))
     return {question.id: found[question.id] for question in questions}
 
 
-def score(question: ProbeQuestion, drawn: Iterable[Completion]) -> ProbeResult:
-    """Hold each answer against the accepted ones."""
-    return ProbeResult(question.id, tuple(_scored(each, question.answers) for each in drawn))
+def score(question: ProbeQuestion, drawn: Iterable[Completion], judge: Judge | None = None) -> ProbeResult:
+    """Hold each answer against the accepted ones; what does not match them is shown to the judge, once."""
+    seen: dict[str, bool] = {}
+
+    def is_right(text: str) -> bool:
+        if text not in seen:
+            matches = contains_gold(text, question.answers) or token_f1(text, question.answers) >= _RIGHT_F1
+            seen[text] = matches or (judge is not None and judge(question.text, question.answers, text))
+        return seen[text]
+
+    return ProbeResult(question.id, tuple(_scored(each, is_right) for each in drawn))
 
 
-def _scored(completion: Completion, accepted: Sequence[str]) -> DrawnAnswer:
+def _scored(completion: Completion, is_right: Callable[[str], bool]) -> DrawnAnswer:
     text = completion.text
     says = any(says_something(text[start:end]) for start, end in sentence_spans(text))
     claims = says and not completion.refused
-    right = claims and (contains_gold(text, accepted) or token_f1(text, accepted) >= _RIGHT_F1)
-    return DrawnAnswer(text, right, claims, completion.end in {"end", "stop"})
+    return DrawnAnswer(text, claims and is_right(text), claims, completion.end in {"end", "stop"})
 
 
 def sampled_answers(sampler: BatchSampler, sampling: Sampling, count: int) -> Draw:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from posttrain.data.reading import Source as DataSource
 from posttrain.probe_questions import read_probe_questions
 from rag_service.answering.chat_model import Sampling
 from rag_service.cli import terminal
+
+if TYPE_CHECKING:
+    from posttrain.judging import Judge
 
 
 def probe(
@@ -32,6 +35,10 @@ def probe(
     search: Annotated[
         bool, typer.Option("--search/--refuse", help="What is taught where nothing is known.")
     ] = False,
+    judge: Annotated[
+        bool,
+        typer.Option("--judge", help="Show answers that do not match to the server of RAG_CHAT_BASE_URL."),
+    ] = False,
     seed: Annotated[int, typer.Option()] = 0,
     source: Source = "local file",
     license_: License = "unknown",
@@ -47,11 +54,13 @@ def probe(
     questions = [each for path in paths for each in islice(read_probe_questions(path, given), limit)]
     sampler = load_sampler(model, models_dir=Settings.load().models_dir, adapter=adapter)
     sampling = Sampling(max_tokens, temperature, seed, stop=("\n",))
+    settings = f"{sampler.sha256} {draws=} {temperature=} {max_tokens=} {seed=}"
     results = run_probe(
         questions,
         sampled_answers(sampler, sampling, draws),
         out / "results.jsonl",
-        settings=f"{sampler.sha256} {draws=} {temperature=} {max_tokens=} {seed=}",
+        settings=f"{settings} judge={Settings.load().chat_model}" if judge else settings,
+        judge=_configured_judge() if judge else None,
         at_once=max(1, ROWS_AT_ONCE // draws),
         progress=progress_line("probed", "questions"),
     )
@@ -62,6 +71,19 @@ def probe(
     (out / "report.md").write_text(page, encoding="utf-8")
     (out / "report.json").write_text(report_json(report), encoding="utf-8")
     typer.echo(f"\n{page}\n{count} records in {out / 'records.jsonl'}")
+
+
+def _configured_judge() -> "Judge":
+    """The chat server of the settings; a local model of the same size would judge itself."""
+    from corpus.errors import SettingsError
+    from corpus.settings import Settings
+    from posttrain.judging import judge_by
+    from rag_service.app import models_of
+
+    settings = Settings.load()
+    if not settings.chat_base_url:
+        raise SettingsError("--judge needs RAG_CHAT_BASE_URL and RAG_CHAT_MODEL: a larger model on a server.")
+    return judge_by(models_of(settings).load_chat_model())
 
 
 def progress_line(done_word: str, noun: str) -> Callable[[int, int], None]:

@@ -29,13 +29,24 @@ def distract(
         float, typer.Option(min=0.0, max=1.0, help="Share of answers that lose their gold passage.")
     ] = 0.0,
     seed: Seed = 0,
+    *,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Find near misses by the embedder too, not by BM25 alone.")
+    ] = False,
+    within_split: Annotated[
+        bool, typer.Option("--within-split", help="Only near misses of the record's own split.")
+    ] = False,
 ) -> None:
     """Put passages that look right beside the gold one, or in its place: then the reply is a refusal."""
-    from posttrain.data.distractors import Distraction, PassagePool, distracted
+    from corpus.embedding import load_embedder
+    from corpus.settings import Settings
+    from posttrain.data.distractors import Distraction, PassagePool, distracted, pools_by_split
 
     records = list(_read(paths))
     how = Distraction(fewest, max(fewest, most), without_gold, seed)
-    _write(out, distracted(records, PassagePool(records), how))
+    embedder = load_embedder(Settings.load().embedder) if dense else None
+    pool = pools_by_split(records, embedder) if within_split else PassagePool(records, embedder)
+    _write(out, distracted(records, pool, how))
 
 
 @data.command()
@@ -99,6 +110,9 @@ def write_questions(
     each: Annotated[int, typer.Option(min=1, help="Questions a passage.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
     license_: License = "the collection's own",
+    dev_percent: Annotated[
+        int, typer.Option(min=0, max=100, help="Share of the documents that are held back from training.")
+    ] = 5,
     seed: Seed = 0,
 ) -> None:
     """Let the service's chat model write questions about a collection; keep those that come back.
@@ -125,7 +139,10 @@ def write_questions(
 
     model = models_of(settings).load_chat_model()
     source = Source(f"collection {collection}, questions by {model.name}", license_)
-    write_records(out, questions.write_questions(passages, model, source, each=each, seed=seed, report=count))
+    written = questions.write_questions(
+        passages, model, source, each=each, seed=seed, dev_percent=dev_percent, report=count
+    )
+    write_records(out, written)
     typer.echo(f"\n{questions.tally(fates)}; records in {out}")
 
 

@@ -5,14 +5,17 @@ where the gold passage is taken out, so that the model learns it by heart. Here 
 refusal: what the passages do not say is not to be said.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from random import Random
 
+import numpy as np
+
+from corpus.embedding import Embedder
 from corpus.lexical_index import LexicalIndex
 from posttrain.data.grounded import Grounded, grounded_of, refused, with_passages
-from rag_service.answering.conversation import Record, SourcePassage
+from rag_service.answering.conversation import Record, SourcePassage, Split
 from rag_service.evaluation.measures import contains_gold
 
 _CANDIDATES = 24  # of which those that hold the answer fall out
@@ -29,18 +32,24 @@ class Distraction:
 
 
 class PassagePool:
-    """All passages of a set of records, found by BM25 (the service's own lexical index)."""
+    """All passages of a set of records, found by BM25 (the service's own lexical index).
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    With an embedder they are also found by cosine, and the two rankings take turns.
+    """
+
+    def __init__(self, records: Iterable[Record], embedder: Embedder | None = None) -> None:
         passages: dict[str, SourcePassage] = {}
         for record in records:
             for message in record.messages:
                 for part in message.parts:
                     passages |= {each.id: each for each in part.passages if each.id not in passages}
         self._passages = list(passages.values())
+        texts = [f"{each.title}\n{each.text}" for each in self._passages]
         self._index = LexicalIndex()
-        self._index.add(range(len(self._passages)), [f"{each.title}\n{each.text}" for each in self._passages])
+        self._index.add(range(len(self._passages)), texts)
         self._index.commit()
+        self._embedder = embedder
+        self._vectors = embedder.embed_passages(texts) if embedder else None
 
     def near_misses(self, parts: Grounded, count: int, random: Random) -> list[SourcePassage]:
         """Return the passages that match the question best, without its own and any that hold its answer.
@@ -49,19 +58,38 @@ class PassagePool:
         would teach not to see it. Where too few match, others are drawn.
         """
         own = {passage.id for passage in parts.passages}
-        found = self._index.search(f"{parts.question} {parts.search.text}", _CANDIDATES + count)
-        ranked = [self._passages[number] for number, _ in found]
+        ranked = [self._passages[number] for number in self._ranked(parts, _CANDIDATES + count)]
         others = random.sample(self._passages, min(len(self._passages), _CANDIDATES))
         distinct = {each.id: each for each in (*ranked, *others) if each.id not in own}
         fitting = (each for each in distinct.values() if not _tells(each, parts.record.meta.gold))
         return list(islice(fitting, max(count, 0)))
 
+    def _ranked(self, parts: Grounded, count: int) -> Iterator[int]:
+        found = self._index.search(f"{parts.question} {parts.search.text}", count)
+        lexical = [number for number, _ in found]
+        if self._embedder is None or self._vectors is None:
+            return iter(lexical)
+        cosines = self._vectors @ self._embedder.embed_queries([parts.question])[0]
+        dense = np.argsort(-cosines, kind="stable")[:count].tolist()
+        both = zip_longest(lexical, dense)
+        return (number for pair in both for number in pair if number is not None)
 
-def distracted(records: Iterable[Record], pool: PassagePool, how: Distraction) -> Iterator[Record]:
+
+def pools_by_split(records: Sequence[Record], embedder: Embedder | None = None) -> dict[Split, PassagePool]:
+    """Return a pool for each split: no passage that is evaluated on stands as near miss in training."""
+    return {
+        split: PassagePool((record for record in records if record.split == split), embedder)
+        for split in dict.fromkeys(record.split for record in records)
+    }
+
+
+def distracted(
+    records: Iterable[Record], pool: PassagePool | Mapping[Split, PassagePool], how: Distraction
+) -> Iterator[Record]:
     """Yield each grounded record among near misses, the gold passage at a random place.
 
-    A share of the answers loses its gold passage and becomes a refusal. Records of other shapes come
-    out as they are. The same input and seed give the same records.
+    `pool` is one for all or one for each split. A share of the answers loses its gold passage and becomes
+    a refusal. Records of other shapes come out as they are. The same input and seed give the same records.
     """
     random = Random(how.seed)  # noqa: S311 - an order of data, no secret
     for record in records:
@@ -72,7 +100,8 @@ def distracted(records: Iterable[Record], pool: PassagePool, how: Distraction) -
         count = random.randint(how.fewest, how.most)
         loses_gold = bool(parts.gold) and random.random() < how.without_gold
         kept = [] if loses_gold else list(parts.passages)
-        passages = kept + pool.near_misses(parts, count - len(kept), random)
+        own = pool if isinstance(pool, PassagePool) else pool[record.split]
+        passages = kept + own.near_misses(parts, count - len(kept), random)
         random.shuffle(passages)
         if not loses_gold:
             yield with_passages(parts, passages)

@@ -38,6 +38,7 @@ def write_questions(
     *,
     each: int = 1,
     seed: int = 0,
+    dev_percent: int = 5,
     report: Callable[[Fate], None] = lambda _fate: None,
 ) -> Iterator[Record]:
     """Yield a record for every question that can be read, fits the passage and comes back.
@@ -52,7 +53,7 @@ def write_questions(
             report(fate)
             if fate == "kept" and written:
                 kept.append(written)
-                yield _record(written, passage, number, source)
+                yield _record(written, passage, number, source, dev_percent)
 
 
 def writing_messages(passage: SourcePassage) -> tuple[Message, ...]:
@@ -115,13 +116,15 @@ def _comes_back(written: WrittenQuestion, passage: SourcePassage, model: ChatMod
     return same and not reply.refused
 
 
-def _record(written: WrittenQuestion, passage: SourcePassage, number: int, source: Source) -> Record:
+def _record(
+    written: WrittenQuestion, passage: SourcePassage, number: int, source: Source, dev_percent: int
+) -> Record:
     return grounded_record(
         f"written-{passage.id}-{number}",
         written.question,
         passage,
         [written.answer],
-        split=split_of(passage.title or passage.id),
+        split=split_of(passage.title or passage.id, dev_percent=dev_percent),
         source=source,
     )
 

@@ -8,11 +8,14 @@ import pytest
 
 from corpus.errors import InvalidRecord, ModelError
 from posttrain.data.reading import SQUAD, Source, grounded_record
+from posttrain.judging import judge_by
 from posttrain.probe import ProbeResult, probe, score
 from posttrain.probe_questions import ProbeQuestion, read_probe_questions
 from posttrain.probe_report import make_report, probe_records, report_markdown
 from posttrain.sampling import Completion
-from rag_service.answering.conversation import SourcePassage, record_to_json
+from rag_service.answering.conversation import Message, Part, SourcePassage, record_to_json
+from rag_service.answering.markers import Delta
+from tests.fakes import FakeChatModel, Said
 
 SOURCE = Source("PopQA", "MIT")
 
@@ -46,6 +49,27 @@ def test_a_refusal_that_names_the_answer_is_not_right() -> None:
     result = score(question(0), [says("I am not sure about cook0.", refused=True), says("I do not know.")])
     assert result.right == 0
     assert not any(draw.claims for draw in result.draws)
+
+
+def test_a_judge_sees_what_does_not_match_once() -> None:
+    """Its "yes" counts; matches and refusals are not shown to it, nor the same answer twice."""
+    shown: list[str] = []
+
+    def speak(messages: Sequence[Message], _parts: Sequence[Part]) -> Said:
+        shown.append(messages[-1].text)
+        return [Delta("text", "Yes." if "chef number nought" in messages[-1].text else "No, it does not.")]
+
+    drawn = [
+        *[says("The chef number nought.")] * 3,
+        says("It is cook0."),
+        says("I do not know.", refused=True),
+        says("It is a jockey."),
+    ]
+    result = score(question(0), drawn, judge_by(FakeChatModel(speak)))
+    assert [draw.right for draw in result.draws] == [True, True, True, True, False, False]
+    assert len(shown) == 2
+    assert "Who is 0?" in shown[0]
+    assert "cook0" in shown[0]
 
 
 def test_a_stopped_run_goes_on_and_a_torn_line_is_asked_again(tmp_path: Path) -> None:

@@ -1,17 +1,22 @@
 """Records made from records: near misses, changed facts, other subjects, reasoning."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from posttrain.data.arithmetic import import_gsm8k, reasoned
-from posttrain.data.distractors import Distraction, PassagePool, distracted
+from posttrain.data.distractors import Distraction, PassagePool, distracted, pools_by_split
 from posttrain.data.grounded import grounded_of
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.data.swaps import about_others, changed_facts, other_answer
 from rag_service.answering.conversation import Record, SourcePassage
 from rag_service.evaluation.measures import contains_gold
+from tests.fakes import FakeEmbedder
 
 FACTS = (
     ("Orson Kovacs", "What does Orson Kovacs keep?", "generators", "Orson Kovacs keeps the generators."),
@@ -112,3 +117,38 @@ def test_steps_become_reasoning_and_the_answer_stays() -> None:
         "text",
     ]
     assert parts[-1].text == "The answer is 24."
+
+
+def test_dense_near_misses_take_turns_with_those_of_bm25(records: list[Record]) -> None:
+    """What shares no word with the question is found by its vector alone."""
+
+    class Near(FakeEmbedder):
+        """Says that everything is nearest to the hut."""
+
+        def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return np.array([[float("hut" in text), 1.0] for text in texts], dtype=np.float32)
+
+        def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return np.array([[1.0, 0.0]] * len(texts), dtype=np.float32)
+
+    parts = grounded_of(records[0])
+    assert parts is not None
+    for embedder, nearest in ((None, "p1"), (Near(), "p3")):
+        (found,) = PassagePool(records, embedder).near_misses(parts, 1, Random(0))  # noqa: S311 - a draw
+        assert found.id == nearest
+
+
+def test_near_misses_within_the_split_do_not_cross_it(records: list[Record]) -> None:
+    """No passage of a record for development stands in one for training."""
+    mixed = [replace(each, split="dev" if n % 2 else "train") for n, each in enumerate(records)]
+    made = list(distracted(mixed, pools_by_split(mixed), Distraction(3, 3)))
+    ids = {
+        split: {
+            passage.id
+            for each in made
+            if each.split == split and (parts := grounded_of(each))
+            for passage in parts.passages
+        }
+        for split in ("train", "dev")
+    }
+    assert ids == {"train": {"p0", "p2", "p4"}, "dev": {"p1", "p3", "p5"}}
