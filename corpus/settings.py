@@ -63,6 +63,15 @@ class Settings(BaseSettings):
     chat_timeout_s: float = Field(
         default=120, gt=0, description="Longest time in which the chat server may send nothing, in seconds."
     )
+    identity: str = Field(
+        default="",
+        description="First sentence of every system message: who the answerer is; empty: the service's own.",
+    )
+    verifier: str = Field(
+        default="",
+        description="Folder of a model for textual entailment, which then judges whether sources support a "
+        "sentence; empty: a score without a model.",
+    )
     max_upload_mb: int = Field(
         default=100, gt=0, description="Largest upload, in MiB; a larger one gets 413."
     )

@@ -4,7 +4,8 @@ import importlib.metadata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -34,6 +35,7 @@ from rag_service.traces import Traces
 if TYPE_CHECKING:
     from rag_service.answering.answer import Answerer
     from rag_service.answering.chat_model import ChatModel
+    from rag_service.answering.verification import Entails
     from rag_service.worker import RunningWorker
 
 _MEBIBYTE = 1024 * 1024
@@ -104,7 +106,7 @@ def make_service(settings: Settings, models: Models) -> Service:
     switch = ModelSwitch(
         database,
         Loaders(models.load_chat_model, models.load_with_adapter),
-        lambda model: _make_answerer(retriever.get(), embedder.get(), model),
+        lambda model: _make_answerer(settings, retriever.get(), embedder.get(), model),
     )
     service = Service(
         database=database,
@@ -210,7 +212,18 @@ def _start_worker(
     return start_worker(settings, database, originals, embedder)
 
 
-def _make_answerer(retriever: Retriever, embedder: Embedder, chat_model: "ChatModel") -> "Answerer":
+def _make_answerer(
+    settings: Settings, retriever: Retriever, embedder: Embedder, chat_model: "ChatModel"
+) -> "Answerer":
     from rag_service.answering.answer import Answerer  # noqa: PLC0415 - see above
 
-    return Answerer(retriever, embedder, chat_model)
+    entails = _load_verifier(settings.verifier) if settings.verifier else None
+    return Answerer(retriever, embedder, chat_model, identity=settings.identity, entails=entails)
+
+
+@cache
+def _load_verifier(folder: str) -> "Entails":
+    """The same for every chat model that answers in this process."""
+    from rag_service.answering.entailment import load_entailment_model  # noqa: PLC0415 - see above
+
+    return load_entailment_model(Path(folder))

@@ -27,6 +27,7 @@ from rag_service.answering.prompt import (
 from rag_service.answering.quoting import best_sentences, holds, rate_times_count
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.tools import Search, ToolCall, ToolLoop
+from rag_service.answering.verification import Entails
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
@@ -61,10 +62,21 @@ Event = Found | ToolCall | Delta | Citation | Done
 class Answerer:
     """Answers questions; may be called by several threads at once."""
 
-    def __init__(self, retriever: Retriever, embedder: Embedder, chat_model: ChatModel) -> None:
+    def __init__(
+        self,
+        retriever: Retriever,
+        embedder: Embedder,
+        chat_model: ChatModel,
+        *,
+        identity: str = "",
+        entails: Entails | None = None,
+    ) -> None:
+        """`identity` begins every system message; `entails` verifies in the place of the score."""
         self._retriever = retriever
         self._embedder = embedder
         self._model = chat_model
+        self._identity = identity
+        self._entails = entails
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -175,7 +187,8 @@ class Answerer:
     def _opening(self, request: AnswerRequest) -> str:
         """The system message: ours, and behind it what the caller adds."""
         search = request.mode != "never" if self._model.skill == "trained" else None
-        lines = [system_text(datetime.now(UTC).date(), request.description, search=search)]
+        today = datetime.now(UTC).date()
+        lines = [system_text(today, request.description, search=search, identity=self._identity)]
         if self._model.skill == "instructed":
             lines.append(tool_text(search=request.mode != "never", reasoning=request.reasoning))
         if self._model.skill != "none":
@@ -215,6 +228,7 @@ class Answerer:
             self._embedder,
             question=draft.query,
             known_numbers=numbers_in(f"{known} {asked}"),
+            entails=self._entails,
         )
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:

@@ -17,7 +17,7 @@ from rag_service.answering.sentence_alignment import (
     align,
     source_sentences,
 )
-from rag_service.answering.verification import Verification, ground_of, groundedness_of, verify
+from rag_service.answering.verification import Entails, Verification, ground_of, groundedness_of, verify
 from rag_service.retrieval.passages import Passage
 
 Span = tuple[int, int]
@@ -64,6 +64,7 @@ def cite_answer(
     *,
     question: str = "",
     known_numbers: Collection[str] = (),
+    entails: Entails | None = None,
 ) -> CitedAnswer:
     """Check an answer against the numbered passages of its prompt, and cite what holds.
 
@@ -74,12 +75,13 @@ def cite_answer(
         question: gives short answers ("In 2019") their context.
         known_numbers: may be used without a source, such as results of the calculator, in the form that
             `rag_service.retrieval.numbers.numbers_in` gives.
+        entails: a model that judges in the place of the calibrated score.
     """
     plain, markers = take_markers(answer.strip())
     claims = list(find_claims(plain, markers, len(passages)))
     ground = ground_of(passages, known_numbers)
     alignments = align(claims, source_sentences(passages), embedder, question=question)
-    verified = [(each, verify(each, ground)) for each in alignments]
+    verified = [(each, verify(each, ground, entails)) for each in alignments]
     return _assemble(plain, verified, passages)
 
 

@@ -10,7 +10,7 @@ from rag_service.answering.markers import Marker
 from rag_service.answering.template import passages_text
 from rag_service.retrieval.passages import Passage
 
-NAME = "the RAG service's answerer"
+IDENTITY = "You are the RAG service's answerer, a small language model that answers questions from documents."
 _PASSAGE_TOKENS = 1000  # of all passages together; a small model loses the thread in longer contexts
 _HISTORY_TURNS = 6
 _RESERVE = 64  # tokens of markers and frames
@@ -45,16 +45,17 @@ class Prompt:
     opening: tuple[Part, ...] = ()
 
 
-def system_text(today: date, collection_description: str = "", *, search: bool | None = None) -> str:
+def system_text(
+    today: date, collection_description: str = "", *, search: bool | None = None, identity: str = ""
+) -> str:
     """Return the system message, which is always there: a model without one claims to be another.
+
+    `identity` takes the place of `IDENTITY`.
 
     A trained model is told whether it may search: where it may, it does so before it says that it does
     not know.
     """
-    lines = [
-        f"You are {NAME}, a small language model that answers questions from documents.",
-        f"Today is {today.isoformat()}.",
-    ]
+    lines = [identity or IDENTITY, f"Today is {today.isoformat()}."]
     if search is not None:
         lines.append("You can search them." if search else "Searching is off.")
     if collection_description:

@@ -6,7 +6,7 @@ has the numbers.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from itertools import pairwise
 from math import exp, log
@@ -17,6 +17,7 @@ from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.terms import Terms, stem, terms_of
 
 Status = Literal["exact", "supported", "unsupported"]
+Entails = Callable[[str, str], float]  # source and claim: the probability that the source says it
 Conflict = Literal["number", "name", "negation"]
 THRESHOLD = 0.5
 EXACT_SCORE = 0.98  # a person who finds the very words will hardly call them unfaithful
@@ -84,11 +85,12 @@ def ground_of(passages: Sequence[Passage], known_numbers: Collection[str] = ()) 
     )
 
 
-def verify(alignment: Alignment, ground: Ground) -> Verification:
+def verify(alignment: Alignment, ground: Ground, entails: Entails | None = None) -> Verification:
     """Judge one claim.
 
     A claim that stands word for word in a source is exact. One whose numbers, names or negation disagree
-    with its sources is unsupported, whatever else agrees; else the score decides.
+    with its sources is unsupported, whatever else agrees; else the score decides, or in its place a model
+    for entailment.
     """
     if not alignment.sources:
         return Verification("unsupported", 0.0)
@@ -99,6 +101,8 @@ def verify(alignment: Alignment, ground: Ground) -> Verification:
     conflicts = tuple(_conflicts(alignment, evidence))
     if conflicts:
         return Verification("unsupported", min(score, CONFLICT_SCORE), conflicts)
+    if entails is not None:
+        score = entails(" ".join(each.text for each in alignment.sources), alignment.claim.text)
     return Verification("supported" if score >= THRESHOLD else "unsupported", score)
 
 

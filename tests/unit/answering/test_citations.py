@@ -134,3 +134,22 @@ def test_offsets_and_markers_agree_for_any_text(texts: list[str], answer: str) -
     assert marked == [citation.id for citation in cited.citations] == list(range(1, len(marked) + 1))
     assert all(cited.text[start:end] for start, end in cited.groundedness.unsupported_spans)
     assert 0 <= cited.groundedness.score <= 1
+
+
+def test_a_model_for_entailment_takes_the_place_of_the_score() -> None:
+    """It is asked about source and claim; exact words and conflicts are decided without it."""
+    asked: list[tuple[str, str]] = []
+
+    def entails(source: str, claim: str) -> float:
+        asked.append((source, claim))
+        return 0.1
+
+    said = "The generators are kept by Orson Kovacs since 2019."
+    answer = f"{said} Each burns 14 litres an hour. Each burns 15 litres an hour."
+    cited = cite_answer(answer, PASSAGES, FakeEmbedder(256), entails=entails)
+    (citation,) = cited.citations
+    assert citation.verification.status == "exact"
+    assert [claim for _, claim in asked] == [said]
+    assert asked[0][0].startswith("Orson Kovacs has kept")
+    sure = cite_answer(said, PASSAGES, FakeEmbedder(256), entails=lambda _source, _claim: 0.9)
+    assert sure.citations[0].verification.score == 0.9

@@ -82,6 +82,8 @@ def test_the_system_message_says_who_it_is_and_when() -> None:
     assert "2026-01-05" in text
     assert text.endswith("The documents: A polar station's handbooks.")
     assert "small language model" in text
+    named = system_text(date(2026, 1, 5), identity="You are Ada, the library's guide.")
+    assert named == "You are Ada, the library's guide. Today is 2026-01-05."
 
 
 def test_tools_are_explained_as_far_as_they_may_be_used() -> None:
