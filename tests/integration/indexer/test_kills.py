@@ -81,20 +81,7 @@ def require_every_file_once(database: Database, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "sqlite",
-        pytest.param(
-            "postgresql",
-            marks=pytest.mark.xfail(
-                strict=False,
-                reason="a promotion beside an upload can leave a document's chunk_count wrong; "
-                "`rag check --repair` mends it",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_anything_killed_fifty_times_loses_nothing(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
