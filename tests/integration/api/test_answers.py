@@ -1,10 +1,15 @@
 """`/v1/answers` over the whole service; only what the model says is made up."""
 
+import gc
 import json
 import re
+import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +35,7 @@ from tests.integration.api.clients import (
 KOVACS = "Orson Kovacs keeps the two diesel generators of the Vostrel station."
 CAFE = "The café of Ilse Brandt opens at 06:30 in the morning."
 QUESTION = "Who keeps the diesel generators of the Vostrel station?"
+READERS_AT_ONCE = 8
 LENIENT = {"on_no_evidence": "answer"}  # what evidence the stand-in for the embedder gives is no matter here
 
 
@@ -226,31 +232,40 @@ def test_nothing_is_stored_when_traces_are_off(data_dir: Path) -> None:
 
 
 def test_readers_that_vanish_leave_nothing_running(data_dir: Path) -> None:
-    """After three events of thirty readers each, no generation runs and no thread is left."""
-    model = FakeChatModel(lambda *_: [Delta("text", "word ")] * 1000, pause_s=0.01)
-    with listening_service(Settings(data_dir=data_dir), Models(FakeEmbedder, lambda: model)) as (
-        url,
-        service,
-    ):
+    """After three events of 200 readers each, no generation runs; no thread and no memory is left."""
+    model = FakeChatModel(lambda *_: [Delta("text", "word ")] * 1000, pause_s=0.005)
+    models = Models(FakeEmbedder, lambda: model)
+    with listening_service(Settings(data_dir=data_dir), models) as (url, service):
         httpx2.post(f"{url}/v1/documents", json={"text": KOVACS}).raise_for_status()
-        threads_before = threading.active_count()
-        body = {"question": QUESTION, "stream": True, **LENIENT}
-        for _ in range(30):
-            with (
-                httpx2.Client(base_url=url) as client,
-                client.stream("POST", "/v1/answers", json=body) as reply,
-            ):
-                events = (line for line in reply.iter_lines() if line.startswith("event:"))
-                assert list(islice(events, 3)) == ["event: retrieval", "event: delta", "event: delta"]
-        deadline = time.monotonic() + 5
-        while (
-            model.running or service.threads.answer.limiter.borrowed_tokens
-        ) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert model.running == 0
-        assert model.said < 30 * 100
-        assert threading.active_count() <= threads_before + 2
+        for _ in range(20):  # until all threads are there and caches full
+            read_three_events(url)
+        wait_until(lambda: not (model.running or service.threads.answer.limiter.borrowed_tokens))
+        gc.collect()
+        threads, memory = threading.active_count(), resident_bytes()
+        with ThreadPoolExecutor(READERS_AT_ONCE) as readers:
+            list(readers.map(read_three_events, [url] * 200))
+        wait_until(lambda: not (model.running or service.threads.answer.limiter.borrowed_tokens))
+        gc.collect()
+        assert threading.active_count() <= threads + 2
+        assert resident_bytes() - memory < 20_000_000
+        assert model.said < 220 * 10
         assert "rag_answers_running 0.0" in httpx2.get(f"{url}/metrics").text
+
+
+def read_three_events(url: str) -> None:
+    """Ask, read, and vanish in the middle of the answer."""
+    body = json.dumps({"question": QUESTION, "stream": True, **LENIENT})
+    with closing(HTTPConnection(url.removeprefix("http://"))) as connection:
+        connection.request("POST", "/v1/answers", body, {"Content-Type": "application/json"})
+        with connection.getresponse() as reply:
+            events = (line.strip() for line in reply if line.startswith(b"event:"))
+            assert list(islice(events, 3)) == [b"event: retrieval", b"event: delta", b"event: delta"]
+
+
+def resident_bytes() -> int:
+    """This process's memory; 0 where the system does not tell."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * resource.getpagesize() if statm.exists() else 0
 
 
 def test_health_does_not_wait_for_answers(data_dir: Path) -> None:
