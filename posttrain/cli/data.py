@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posttrain.cli.options import InFiles, License, OutFile, Source
-from posttrain.data import arithmetic, chats, identity, reading
+from posttrain.data import arithmetic, chats, hub, identity, reading
 from posttrain.data.files import read_csv, read_json, read_json_lines, read_records, write_records
 from posttrain.data.statistics import Shingles, describe, texts_of
 from rag_service.answering.conversation import Record
@@ -35,19 +35,33 @@ class Format(StrEnum):
     MESSAGES = "messages"
     INSTRUCTIONS = "instructions"
     IDENTITY = "identity"
+    FEEDBACK = "feedback"
 
 
 @data.command("import")
 def import_(
     layout: Annotated[Format, typer.Argument(help="The file's layout.")],
-    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Plain, .xz or .gz.")],
+    file: Annotated[
+        str, typer.Argument(help="A file, plain, .xz or .gz; or hub:OWNER/NAME[/FILE], a dataset of the hub.")
+    ],
     out: OutFile,
     source: Source = "local file",
     license_: License = "unknown",
 ) -> None:
-    """Turn a public data file into records. `identity` reads a TOML with name, maker and nature."""
-    count = write_records(out, _imported(layout, path, reading.Source(source, license_)))
+    """Turn a public data file into records.
+
+    `identity` reads a TOML with name, maker and nature; `feedback` what `GET /v1/admin/feedback` exports.
+    """
+    count = write_records(out, _imported(layout, _found(file), reading.Source(source, license_)))
     typer.echo(f"{count} records in {out}")
+
+
+def _found(file: str) -> Path:
+    if file.startswith(hub.PREFIX):
+        return hub.hub_file(file)
+    if not Path(file).is_file():
+        raise typer.BadParameter(f"There is no file {file}.")
+    return Path(file)
 
 
 def _imported(layout: Format, path: Path, source: reading.Source) -> Iterator[Record]:
@@ -60,6 +74,7 @@ def _imported(layout: Format, path: Path, source: reading.Source) -> Iterator[Re
         Format.OASST1: lambda: chats.import_oasst1(read_json_lines(path)),
         Format.MESSAGES: lambda: chats.import_messages(read_json_lines(path), source),
         Format.INSTRUCTIONS: lambda: chats.import_instructions(read_json_lines(path)),
+        Format.FEEDBACK: lambda: chats.import_feedback(read_records(path), source),
         Format.IDENTITY: lambda: identity.identity_records(identity.read_identity(path)),
     }
     return readers[layout]()

@@ -1,6 +1,7 @@
 """Importers of general chat: OASST1 message trees, `messages` and ShareGPT JSON, instruction lists."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from posttrain.data.files import Json
 from posttrain.data.reading import Source, split_of
@@ -68,6 +69,17 @@ def import_instructions(rows: Iterable[dict[str, Json]], source: Source = DOLLY)
             continue
         messages = (user(str(row["instruction"]).strip()), assistant(str(row["response"]).strip()))
         yield _chat(f"{source.name.lower()}-{number}", messages, source)
+
+
+def import_feedback(records: Iterable[Record], source: Source) -> Iterator[Record]:
+    """Take what readers of the service's answers found good or corrected, with the licence that it is given.
+
+    Answers to one question fall on one side, so that none is trained on and evaluated with.
+    """
+    for record in records:
+        question = next(message.text for message in record.messages if message.role == "user")
+        meta = replace(record.meta, license=source.license)
+        yield replace(record, split=split_of(question), meta=meta)
 
 
 def _chat(record_id: str, messages: tuple[Message, ...], source: Source) -> Record:

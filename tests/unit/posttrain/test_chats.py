@@ -1,8 +1,9 @@
 """Chat formats become conversations in turn."""
 
-from posttrain.data.chats import import_instructions, import_messages, import_oasst1
+from posttrain.data.chats import import_feedback, import_instructions, import_messages, import_oasst1
 from posttrain.data.files import Json
 from posttrain.data.reading import Source
+from rag_service.answering.conversation import Meta, Record, assistant, user
 
 ULTRACHAT = Source("UltraChat", "MIT")
 
@@ -48,3 +49,22 @@ def test_instructions_with_a_context_are_left_to_the_reading_importer() -> None:
     ]
     (record,) = import_instructions(rows)
     assert record.messages[1].text == "Blue."
+
+
+def test_feedback_gets_its_licence_and_a_question_stays_on_one_side() -> None:
+    """Two readers corrected answers to the same question: both records are of the same split."""
+    records = [
+        Record(
+            f"fbk_{n}_{other}",
+            "rag_answer",
+            "train",
+            (user(f"Who keeps pump {n}?"), assistant("Orson.")),
+            Meta(("Orson.",), answerable=True, source="feedback"),
+        )
+        for n in range(40)
+        for other in range(2)
+    ]
+    made = list(import_feedback(records, Source("ignored", "ours")))
+    assert {(each.meta.source, each.meta.license) for each in made} == {("feedback", "ours")}
+    assert [each.split for each in made[::2]] == [each.split for each in made[1::2]]
+    assert {each.split for each in made} == {"train", "dev"}
