@@ -35,8 +35,8 @@ def ask(
     *,
     sampling: Sampling,
 ) -> Written:
-    """Let the model write a turn, as the service does; a search that it asks for is off."""
-    prompt = _prompt(model, messages, passages, sampling)
+    """Let the model write a turn, as the service does after a search, or without any if it is off."""
+    prompt = _prompt(model, messages, passages, sampling, search=bool(passages))
     loop = ToolLoop(None, list(prompt.in_context))
     with model.begin(prompt.messages) as turn:
         turn.append(*prompt.opening)
@@ -48,7 +48,7 @@ def first_move(
     model: ChatModel, messages: Sequence[Message], *, sampling: Sampling
 ) -> tuple[Written, Call | None]:
     """Let the model write until its turn ends or it asks for a tool, which it does not get."""
-    prompt = _prompt(model, messages, (), sampling)
+    prompt = _prompt(model, messages, (), sampling, search=True)
     with model.begin(prompt.messages) as turn:
         items = list(turn.generate(sampling))
     call = next((item for item in items if isinstance(item, Call)), None)
@@ -56,7 +56,12 @@ def first_move(
 
 
 def _prompt(
-    model: ChatModel, messages: Sequence[Message], passages: Sequence[SourcePassage], sampling: Sampling
+    model: ChatModel,
+    messages: Sequence[Message],
+    passages: Sequence[SourcePassage],
+    sampling: Sampling,
+    *,
+    search: bool,
 ) -> Prompt:
     return build_prompt(
         model,
@@ -64,7 +69,7 @@ def _prompt(
         [_passage(number, passage) for number, passage in enumerate(passages)],
         query=messages[-1].text,
         max_tokens=sampling.max_tokens,
-        opening=system_text(DAY),
+        opening=system_text(DAY, search=search if model.skill == "trained" else None),
     )
 
 

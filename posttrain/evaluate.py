@@ -16,6 +16,7 @@ search.jsonl        search decision (F1 of asking for a search where a passage i
                     searches: closed, and sharing a word with the question
 arithmetic.jsonl    the last number is right, with the calculator and without
 identity.jsonl      says its own name
+closed.jsonl        with search off: refuses what it does not know, is right on what is well known
 chat.jsonl          perplexity of the replies (`posttrain.perplexity`)
 ==================  =============================================================================
 """
@@ -33,8 +34,8 @@ from rag_service.evaluation.answers import MEASURES, Citation, Outcome, Reply
 from rag_service.evaluation.measures import Estimate, contains_gold, estimate, words
 from rag_service.evaluation.questions import Evidence, Question
 
-SETS = ("reading", "changed", "search", "arithmetic", "identity")
-_SEARCHING = frozenset({"rag_answer", "rag_refuse", "search"})
+SETS = ("reading", "changed", "search", "arithmetic", "identity", "closed")
+_SEARCHING = frozenset({"rag_answer", "rag_refuse", "search", "probe_refuse"})
 _MARKER = re.compile(r"\[(\d+)\]")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _SHORT, _STEPS = Sampling(max_tokens=80), Sampling(max_tokens=200)
@@ -173,6 +174,17 @@ def _identity(model: ChatModel, record: Record) -> Iterator[Reaction]:
     yield _reaction("identity", record, turns[-1].text, written, shares)
 
 
+def _closed(model: ChatModel, record: Record) -> Iterator[Reaction]:
+    turns = record.messages[:-1]
+    written = ask(model, turns, sampling=_SHORT)
+    if record.task == "probe_refuse":
+        shares: dict[str, Share] = {"closed book: refuses the unknown": (float(written.refused), 1.0)}
+    else:
+        right = not written.refused and contains_gold(written.text, record.meta.gold)
+        shares = {"closed book: right on the well known": (float(right), 1.0)}
+    yield _reaction("closed", record, turns[-1].text, written, shares)
+
+
 def has_last_number(text: str, gold: Sequence[str]) -> bool:
     """Whether the last number of a text is one of the gold numbers."""
     numbers = _NUMBER.findall(_MARKER.sub("", text))
@@ -196,4 +208,5 @@ _REACT: Mapping[str, Callable[[ChatModel, Record], Iterator[Reaction]]] = {
     "search": _search,
     "arithmetic": _arithmetic,
     "identity": _identity,
+    "closed": _closed,
 }

@@ -41,18 +41,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One row as tensors of shape (1, length); the mask is (1, 1, length, length), true: may attend."""
+    """One row as tensors of shape (1, length), and the lengths of the examples in it."""
 
     ids: Tensor
     positions: Tensor
     labels: Tensor
-    mask: Tensor
+    lengths: tuple[int, ...]
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
-        return Batch(
-            self.ids.to(device), self.positions.to(device), self.labels.to(device), self.mask.to(device)
-        )
+        return Batch(self.ids.to(device), self.positions.to(device), self.labels.to(device), self.lengths)
 
 
 def example_of(record: Record, template: Template) -> Example:
@@ -100,20 +98,15 @@ def batch_of(row: Row) -> Batch:
     ids: list[int] = []
     positions: list[int] = []
     labels: list[int] = []
-    owners: list[int] = []
-    for number, example in enumerate(row.examples):
+    for example in row.examples:
         ids += example.ids
         positions += range(len(example.ids))
         following = zip(example.ids[1:], example.trained[1:], strict=True)
         labels += [next_id if trained else IGNORED for next_id, trained in following]
         labels.append(IGNORED)
-        owners += [number] * len(example.ids)
-    owner = torch.tensor(owners)
-    same = owner[:, None] == owner[None, :]
-    causal = torch.ones(len(ids), len(ids), dtype=torch.bool).tril()
     return Batch(
         ids=torch.tensor([ids]),
         positions=torch.tensor([positions]),
         labels=torch.tensor([labels]),
-        mask=(same & causal)[None, None],
+        lengths=tuple(len(example.ids) for example in row.examples),
     )

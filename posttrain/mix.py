@@ -25,6 +25,8 @@ from corpus.errors import InvalidRecord
 from rag_service.answering.conversation import Record, Task, system
 from rag_service.answering.prompt import system_text
 
+_SEARCHING: frozenset[Task] = frozenset({"rag_answer", "rag_refuse", "search"})
+_EITHER: frozenset[Task] = frozenset({"calculate", "identity", "write_question"})
 _FIRST_DAY, _DAYS = date(2024, 1, 1), 1500  # the message names the day; no single one is to be learned
 
 
@@ -95,11 +97,15 @@ def mix(records: Iterable[Record], recipe: Recipe) -> Mix:
 
 
 def _introduced(record: Record, recipe: Recipe, random: Random) -> Record:
-    """A model that never saw its system message in training is thrown off by it in use."""
+    """A model that never saw its system message in training is thrown off by it in use.
+
+    Where the record searches, it may; where it shows what the model holds by itself, it may not.
+    """
     day = _FIRST_DAY + timedelta(days=random.randrange(_DAYS))
     if record.messages[0].role == "system" or random.random() >= recipe.system:
         return record
-    return replace(record, messages=(system(system_text(day)), *record.messages))
+    search = record.task in _SEARCHING or (record.task in _EITHER and random.random() < 0.5)  # noqa: PLR2004 - a coin
+    return replace(record, messages=(system(system_text(day, search=search)), *record.messages))
 
 
 def _draw(pool: list[Record], count: int, random: Random) -> list[Record]:

@@ -1,6 +1,6 @@
 """`rag-train sft`: from mixed records and a base model to an adapter, with progress on the terminal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
@@ -11,7 +11,7 @@ from posttrain.data.files import read_records
 from posttrain.examples import Example, examples_of
 from posttrain.plots import draw_loss
 from posttrain.sft import Course, Plan, Point, Progress, train
-from posttrain.trainee import Lora, Trainee, load_trainee
+from posttrain.trainee import Lora, Precision, Trainee, best_precision, load_trainee
 from rag_service.answering.model_files import ModelFiles, find_model
 from rag_service.cli.terminal import is_terminal
 
@@ -25,12 +25,13 @@ class Run:
     out: Path
     plan: Plan
     lora: Lora
+    precision: Precision = field(default_factory=best_precision)
 
 
 def run_sft(run: Run) -> Progress:
     """Train, and print a line a step (on a terminal it is overwritten)."""
     base = find_model(run.model, models_dir=Settings.load().models_dir)
-    trainee = load_trainee(base.folder, run.lora, seed=run.plan.seed)
+    trainee = load_trainee(base.folder, run.lora, seed=run.plan.seed, precision=run.precision)
     course = _course(run, trainee, base)
     typer.echo(f"{len(course.train)} conversations to train on, {len(course.dev)} for development")
     progress = train(trainee, course, run.plan, run.out, report=_report)
@@ -52,10 +53,12 @@ def _examples(run: Run, trainee: Trainee, name: str) -> list[Example]:
 
 
 def _kept(run: Run, trainee: Trainee, base: ModelFiles, examples: list[Example]) -> Activations | None:
-    if not run.lora.first_layer:
+    """In a single epoch each is read once: keeping them would gain nothing."""
+    if not run.lora.first_layer or run.plan.epochs == 1:
         return None
+    fingerprint = f"{base.sha256} {run.precision}"
     return keep_activations(
-        trainee, examples, run.out / "activations", fingerprint=base.sha256, progress=_report_kept
+        trainee, examples, run.out / "activations", fingerprint=fingerprint, progress=_report_kept
     )
 
 

@@ -7,7 +7,7 @@ then costs only the layers above. With 0 all layers learn, and so do the rows of
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
+from corpus.linear import Int8Linear, int8_is_exact
+from posttrain import packed_attention
 from posttrain.examples import IGNORED, Batch
 from rag_service.answering.markers import NEW_TOKENS, ROLE_END, Marker
 from rag_service.answering.template import AnswererTemplate, answerer_vocabulary
 from rag_service.answering.vocabulary import Vocabulary
 
+Precision = Literal["float32", "bfloat16"]
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # A new token starts as the mean of the words that say what it does, so that it is no stranger.
 DESCRIPTIONS = {
@@ -49,10 +52,13 @@ class Lora:
 class Trainee:
     """A causal model with an adapter, and the loss of a batch."""
 
-    def __init__(self, model: PeftModel, template: AnswererTemplate, first_layer: int) -> None:
+    def __init__(
+        self, model: PeftModel, template: AnswererTemplate, first_layer: int, precision: Precision
+    ) -> None:
         self.model = model
         self.template = template
         self.first_layer = first_layer
+        self.precision = precision
         self._causal = cast("LlamaForCausalLM", model.get_base_model())
 
     @property
@@ -94,8 +100,8 @@ class Trainee:
         self.template.vocabulary.save(folder / "tokenizer.json")
 
     def _precision(self) -> torch.autocast:
-        """On a GPU matrices are multiplied in bfloat16, weights and loss stay in float32."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
+        """With `bfloat16` matrices are multiplied so; what learns, and the loss, stay in float32."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _through(self, hidden: Tensor, batch: Batch, first: int, end: int) -> Tensor:
         inner = self._causal.model
@@ -103,19 +109,31 @@ class Trainee:
         for layer in inner.layers[first:end]:
             hidden = layer(
                 hidden,
-                attention_mask=batch.mask,
+                attention_mask=None,
+                lengths=batch.lengths,
                 position_ids=batch.positions,
                 position_embeddings=rotation,
             )
         return hidden
 
 
-def load_trainee(base: Path, lora: Lora, *, seed: int = 0) -> Trainee:
-    """Load a base model's folder, give it the answerer's tokens and an adapter that changes nothing yet."""
+def best_precision() -> Precision:
+    """Return bfloat16 where the processor multiplies it (GPUs; AMX, AVX-512), which halves the time."""
+    capabilities = torch.cpu.get_capabilities()
+    quick = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bfloat16" if torch.cuda.is_available() or quick else "float32"
+
+
+def load_trainee(base: Path, lora: Lora, *, seed: int = 0, precision: Precision = "float32") -> Trainee:
+    """Load a base model's folder, give it the answerer's tokens and an adapter that changes nothing yet.
+
+    With `bfloat16` a CPU also keeps the frozen weights in it, and those of the layers below the first one
+    that learns in 8 bits, if it multiplies them exactly: as the service does there.
+    """
     torch.manual_seed(seed)  # LoRA's down-projections start random
     template = AnswererTemplate(answerer_vocabulary(Vocabulary.from_file(base / "tokenizer.json")))
     causal = LlamaForCausalLM.from_pretrained(
-        base, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+        base, dtype=torch.float32, attn_implementation=packed_attention.NAME, local_files_only=True
     )
     causal.resize_token_embeddings(template.vocabulary.size, mean_resizing=False)
     _describe_new_tokens(causal, template.vocabulary)
@@ -138,7 +156,35 @@ def load_trainee(base: Path, lora: Lora, *, seed: int = 0) -> Trainee:
                 weight.requires_grad = False
     if torch.cuda.is_available():
         model.to("cuda")
-    return Trainee(model, template, lora.first_layer)
+    elif precision == "bfloat16":
+        _narrow(causal, lora.first_layer)
+    return Trainee(model, template, lora.first_layer, precision)
+
+
+class _Quantized(nn.Module):
+    """A frozen product in 8 bits, the service's own."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self._product = Int8Linear(weight)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        product: Tensor = self._product(rows[0].float())[None]
+        return product.bfloat16()  # the products of attention, too, cost half in it
+
+
+def _narrow(causal: LlamaForCausalLM, first_layer: int) -> None:
+    """Keep the frozen matrices in fewer bits."""
+    eight = int8_is_exact()
+    for number, layer in enumerate(causal.model.layers):
+        for parent in list(layer.modules()):
+            for name, child in list(parent.named_children()):
+                if not isinstance(child, nn.Linear) or child.weight.requires_grad:
+                    continue
+                if eight and number < first_layer:
+                    setattr(parent, name, _Quantized(child.weight.detach()))
+                else:
+                    child.weight.data = child.weight.data.bfloat16()
 
 
 def _describe_new_tokens(causal: LlamaForCausalLM, vocabulary: Vocabulary) -> None:

@@ -100,7 +100,7 @@ def import_boolq(rows: Iterable[dict[str, Json]]) -> Iterator[Record]:
         passage = SourcePassage(f"boolq-{number}-passage", text or title, title if text else "")
         yield grounded_record(
             f"boolq-{number}",
-            _as_question(str(row["question"])),
+            as_question(str(row["question"])),
             passage,
             ["Yes" if row["label"] else "No"],
             split=split_of(title),
@@ -137,7 +137,7 @@ def _quac_turns(questions: str, answers: str) -> Iterator[tuple[str, str]]:
     given = [line.strip() for line in answers.splitlines() if not line.startswith("possible answers")]
     for question, answer in zip(asked, given, strict=False):
         unanswerable = _UNANSWERABLE in answer
-        yield _as_question(question), "" if unanswerable else _first_alternative(answer)
+        yield as_question(question), "" if unanswerable else _first_alternative(answer)
 
 
 def _first_alternative(answer: str) -> str:
@@ -145,8 +145,8 @@ def _first_alternative(answer: str) -> str:
     return answer.partition(". ")[0].partition(", In ")[0].strip(" ,.")
 
 
-def _as_question(text: str) -> str:
-    """Search questions come in lower case without a mark; people type both, models should see one."""
+def as_question(text: str) -> str:
+    """Return a search question, in lower case and without a mark, as people write a whole one."""
     text = text.strip().rstrip("?").rstrip()
     return f"{text[:1].upper()}{text[1:]}?"
 
