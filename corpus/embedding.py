@@ -72,17 +72,17 @@ def load_embedder(name: str) -> Embedder:
         ModelError: the folder can not be loaded.
     """
     published = _PUBLISHED.get(_package_name(name))
-    folder = _model_folder(name)
+    folder = find_model(name)
     weights = hash_weights(folder)
     if published and weights != published.sha256:
         raise ModelHashMismatch(
             f"The weights in {folder} are not the published ones of {published.name}; install {name} again."
         )
-    # torch takes seconds to import, and many commands need no embedder.
-    from corpus.sentence_transformer_embedder import SentenceTransformerEmbedder  # noqa: PLC0415 - as said above
+    from corpus.encoders import load_encoder  # noqa: PLC0415 - torch takes seconds to import, and many commands need no embedder
+    from corpus.text_encoding import LocalEmbedder  # noqa: PLC0415 - the same
 
     short_name = published.name if published else folder.resolve().name
-    return SentenceTransformerEmbedder(folder, name=short_name, weights_sha256=weights)
+    return LocalEmbedder(load_encoder(folder), name=short_name, weights_sha256=weights)
 
 
 def hash_weights(folder: Path) -> str:
@@ -98,8 +98,14 @@ def hash_weights(folder: Path) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def _model_folder(name: str) -> Path:
-    """A known package's name never means a folder that happens to lie here."""
+def find_model(name: str) -> Path:
+    """Return the folder of an installed package or of a path.
+
+    A known package's name never means a folder that happens to lie here.
+
+    Raises:
+        ModelNotFound: there is no such package or folder.
+    """
     folder = Path(name)
     described = (folder / "modules.json").is_file() or (folder / "config.json").is_file()
     if described and _package_name(name) not in _PUBLISHED:

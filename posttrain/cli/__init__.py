@@ -20,7 +20,7 @@ from posttrain.cli.publish import publish
 from posttrain.data.files import read_records, write_records
 from posttrain.mix import mix as mix_records
 from posttrain.mix import read_recipe
-from rag_service.cli import take_debug, terminal
+from rag_service.cli import let_threads_sleep, take_debug, terminal
 
 app = typer.Typer(name="rag-train", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
@@ -61,11 +61,18 @@ def sft(
         float, typer.Option(min=0.0, help="Time between checkpoints: what a kill costs at most.")
     ] = 5.0,
     seed: Annotated[int, typer.Option()] = 0,
+    *,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train the weights themselves; the result is a whole model.")
+    ] = False,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="A third more work for much less memory.")
+    ] = False,
 ) -> None:
-    """Fine-tune an adapter; run again, it goes on from its last checkpoint."""
+    """Fine-tune an adapter, or with --full all weights; run again, it goes on from its last checkpoint."""
     from posttrain.run_sft import Run, run_sft
     from posttrain.sft import Plan
-    from posttrain.trainee import Lora
+    from posttrain.trainee import Full, Lora
 
     plan = Plan(
         epochs=epochs,
@@ -75,12 +82,14 @@ def sft(
         seed=seed,
         checkpoint_minutes=checkpoint_minutes,
     )
-    run_sft(Run(folder, model, out, plan, Lora(rank=rank, alpha=2 * rank, first_layer=first_layer)))
+    how = Full(first_layer) if full else Lora(rank=rank, alpha=2 * rank, first_layer=first_layer)
+    run_sft(Run(folder, model, out, plan, how, recompute=gradient_checkpointing))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the program with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    let_threads_sleep()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # our own lines say how far work is
     debug = take_debug(words)
     try:

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. Errors are a sentence about what is
 what to do, on standard error; with `--debug`, wherever it stands, the traceback follows.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -62,6 +63,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the program with its exit code."""
+    let_threads_sleep()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = take_debug(words)
     try:
@@ -70,6 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         sys.exit(terminal.report(error))
+
+
+def let_threads_sleep() -> None:
+    """Let torch's threads sleep while they wait for each other; read when torch is imported.
+
+    By default they spin. On cores that have other work too, that took three times the CPU and twice the
+    time (docs/decisions/0070-waiting-threads.md).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def take_debug(words: list[str]) -> bool:
