@@ -1,6 +1,6 @@
 """`rag-train sft`: from mixed records and a base model to an adapter, with progress on the terminal."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import typer
@@ -11,7 +11,7 @@ from posttrain.data.files import read_records
 from posttrain.examples import Example, examples_of
 from posttrain.plots import draw_loss
 from posttrain.sft import Course, Plan, Point, Progress, train
-from posttrain.trainee import Lora, Precision, Trainee, best_precision, load_trainee
+from posttrain.trainee import Full, Lora, Precision, Trainee, best_precision, load_trainee
 from rag_service.answering.model_files import ModelFiles, find_model
 from rag_service.cli.terminal import is_terminal
 
@@ -24,19 +24,23 @@ class Run:
     model: str
     out: Path
     plan: Plan
-    lora: Lora
+    how: Lora | Full
     precision: Precision = field(default_factory=best_precision)
+    recompute: bool = False
 
 
 def run_sft(run: Run) -> Progress:
     """Train, and print a line a step (on a terminal it is overwritten)."""
     base = find_model(run.model, models_dir=Settings.load().models_dir)
-    trainee = load_trainee(base.folder, run.lora, seed=run.plan.seed, precision=run.precision)
+    trainee = load_trainee(
+        base.folder, run.how, seed=run.plan.seed, precision=run.precision, recompute=run.recompute
+    )
     course = _course(run, trainee, base)
     typer.echo(f"{len(course.train)} conversations to train on, {len(course.dev)} for development")
     progress = train(trainee, course, run.plan, run.out, report=_report)
     draw_loss(progress, run.out / "loss.png")
-    typer.echo(f"\nadapter in {run.out}; development loss {progress.best:.4f}")
+    what = "adapter" if isinstance(run.how, Lora) else "whole model"
+    typer.echo(f"\n{what} in {run.out}; development loss {progress.best:.4f}")
     return progress
 
 
@@ -54,12 +58,17 @@ def _examples(run: Run, trainee: Trainee, name: str) -> list[Example]:
 
 def _kept(run: Run, trainee: Trainee, base: ModelFiles, examples: list[Example]) -> Activations | None:
     """In a single epoch each is read once: keeping them would gain nothing."""
-    if not run.lora.first_layer or run.plan.epochs == 1:
+    if not run.how.first_layer or run.plan.epochs == 1:
         return None
     fingerprint = f"{base.sha256} {run.precision}"
     return keep_activations(
         trainee, examples, run.out / "activations", fingerprint=fingerprint, progress=_report_kept
     )
+
+
+def _keeps(run: Run) -> bool:
+    """In a single epoch each activation is read once: keeping them would gain nothing."""
+    return run.how.first_layer > 0 and run.plan.epochs > 1
 
 
 def _report_kept(done: int, total: int) -> None:

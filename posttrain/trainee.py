@@ -13,6 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import LlamaForCausalLM
 
 from corpus.linear import Int8Linear, int8_is_exact
@@ -22,6 +23,7 @@ from rag_service.answering.markers import NEW_TOKENS, ROLE_END, Marker
 from rag_service.answering.template import AnswererTemplate, answerer_vocabulary
 from rag_service.answering.vocabulary import Vocabulary
 
+_STEP = 0.7  # of an embedding's usual length
 Precision = Literal["float32", "bfloat16"]
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # A new token starts as the mean of the words that say what it does, so that it is no stranger.
@@ -41,25 +43,48 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """The low-rank part: `rank`, `alpha` (its scale is alpha / rank), and the first layer that learns."""
+    """The low-rank part: `rank`, `alpha` (its scale is alpha / rank), and the first layer that learns.
+
+    `kept`: activations of the layers below are kept, so the new tokens, which enter them, can not learn.
+    """
 
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
     first_layer: int = 0
+    kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Every weight from `first_layer` on learns, with 0 the embeddings too; it makes a whole model."""
+
+    first_layer: int = 0
 
 
 class Trainee:
-    """A causal model with an adapter, and the loss of a batch."""
+    """A causal model that learns, by an adapter or as a whole, and the loss of a batch.
+
+    With `recompute` the layers' inner activations are computed again on the way back (gradient
+    checkpointing): a third more work, memory for one layer instead of all.
+    """
 
     def __init__(
-        self, model: PeftModel, template: AnswererTemplate, first_layer: int, precision: Precision
+        self,
+        model: PeftModel | LlamaForCausalLM,
+        template: AnswererTemplate,
+        first_layer: int,
+        precision: Precision,
+        *,
+        recompute: bool = False,
     ) -> None:
         self.model = model
         self.template = template
         self.first_layer = first_layer
         self.precision = precision
-        self._causal = cast("LlamaForCausalLM", model.get_base_model())
+        self.recompute = recompute
+        whole = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._causal = cast("LlamaForCausalLM", whole)
 
     @property
     def device(self) -> torch.device:
@@ -95,8 +120,11 @@ class Trainee:
         return functional.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
 
     def save(self, folder: Path) -> None:
-        """Write the adapter in PEFT's form, the tokenizer beside it."""
-        self.model.save_pretrained(str(folder), save_embedding_layers=False)
+        """Write the adapter in PEFT's form, or the whole model in transformers', the tokenizer beside it."""
+        if isinstance(self.model, PeftModel):
+            self.model.save_pretrained(str(folder), save_embedding_layers=False)
+        else:
+            self.model.save_pretrained(folder)
         self.template.vocabulary.save(folder / "tokenizer.json")
 
     def _precision(self) -> torch.autocast:
@@ -107,13 +135,16 @@ class Trainee:
         inner = self._causal.model
         rotation = inner.rotary_emb(hidden, position_ids=batch.positions)
         for layer in inner.layers[first:end]:
-            hidden = layer(
-                hidden,
-                attention_mask=None,
-                lengths=batch.lengths,
-                position_ids=batch.positions,
-                position_embeddings=rotation,
-            )
+            given = {
+                "attention_mask": None,
+                "lengths": batch.lengths,
+                "position_ids": batch.positions,
+                "position_embeddings": rotation,
+            }
+            if self.recompute and torch.is_grad_enabled():
+                hidden = checkpoint(layer, hidden, use_reentrant=False, **given)
+            else:
+                hidden = layer(hidden, **given)
         return hidden
 
 
@@ -124,7 +155,14 @@ def best_precision() -> Precision:
     return "bfloat16" if torch.cuda.is_available() or quick else "float32"
 
 
-def load_trainee(base: Path, lora: Lora, *, seed: int = 0, precision: Precision = "float32") -> Trainee:
+def load_trainee(
+    base: Path,
+    how: Lora | Full,
+    *,
+    seed: int = 0,
+    precision: Precision = "float32",
+    recompute: bool = False,
+) -> Trainee:
     """Load a base model's folder, give it the answerer's tokens and an adapter that changes nothing yet.
 
     With `bfloat16` a CPU also keeps the frozen weights in it, and those of the layers below the first one
@@ -137,6 +175,15 @@ def load_trainee(base: Path, lora: Lora, *, seed: int = 0, precision: Precision 
     )
     causal.resize_token_embeddings(template.vocabulary.size, mean_resizing=False)
     _describe_new_tokens(causal, template.vocabulary)
+    model = _with_adapter(causal, how, template) if isinstance(how, Lora) else _frozen_below(causal, how)
+    if torch.cuda.is_available():
+        model.to("cuda")  # type: ignore[arg-type] # its stub lacks names of devices
+    elif precision == "bfloat16" and isinstance(how, Lora):  # a whole model is saved as it is
+        _narrow(causal, how.first_layer)
+    return Trainee(model, template, how.first_layer, precision, recompute=recompute)
+
+
+def _with_adapter(causal: LlamaForCausalLM, lora: Lora, template: AnswererTemplate) -> PeftModel:
     new_ids = [template.vocabulary.control[token] for token in NEW_TOKENS]
     model = get_peft_model(
         causal,
@@ -150,15 +197,18 @@ def load_trainee(base: Path, lora: Lora, *, seed: int = 0, precision: Precision 
             trainable_token_indices={"embed_tokens": new_ids},
         ),
     )
-    if lora.first_layer:  # kept activations hold the tokens as they were
+    if lora.first_layer and lora.kept:  # kept activations hold the tokens as they were
         for name, weight in model.named_parameters():
             if "trainable_tokens" in name:
                 weight.requires_grad = False
-    if torch.cuda.is_available():
-        model.to("cuda")
-    elif precision == "bfloat16":
-        _narrow(causal, lora.first_layer)
-    return Trainee(model, template, lora.first_layer, precision)
+    return model
+
+
+def _frozen_below(causal: LlamaForCausalLM, full: Full) -> LlamaForCausalLM:
+    if full.first_layer:
+        for part in (causal.model.embed_tokens, causal.lm_head, *causal.model.layers[: full.first_layer]):
+            part.requires_grad_(requires_grad=False)
+    return causal
 
 
 class _Quantized(nn.Module):
@@ -188,7 +238,15 @@ def _narrow(causal: LlamaForCausalLM, first_layer: int) -> None:
 
 
 def _describe_new_tokens(causal: LlamaForCausalLM, vocabulary: Vocabulary) -> None:
+    """Start a new token at the mean of the words that describe it, and a random step away from there.
+
+    Embeddings are tied: at the mean itself its logit would be the mean of those words' logits, never the
+    greatest, and as long as it does not learn, a greedy model could not write it.
+    """
     weights = causal.model.embed_tokens.weight
     with torch.no_grad():
+        usual = weights.norm(dim=1).mean()
         for token in NEW_TOKENS:
-            weights[vocabulary.control[token]] = weights[vocabulary.encode(DESCRIPTIONS[token])].mean(dim=0)
+            mean = weights[vocabulary.encode(DESCRIPTIONS[token])].mean(dim=0)
+            step = torch.randn_like(mean)
+            weights[vocabulary.control[token]] = mean + step * (_STEP * usual / step.norm())

@@ -19,6 +19,7 @@ def hub_file(place: str, *, endpoint: str | None = None) -> Path:
         NotFound: there is no such dataset or file, or it may not be read.
         NotReady: the hub can not be reached.
     """
+    import httpx2  # noqa: PLC0415 - what the hub's own client raises
     from huggingface_hub import HfApi, errors  # noqa: PLC0415 - takes a second
 
     owner, _, rest = place.removeprefix(PREFIX).partition("/")
@@ -37,7 +38,7 @@ def hub_file(place: str, *, endpoint: str | None = None) -> Path:
         raise NotFound(
             f"The hub has no dataset file {dataset}/{file} that may be read without a login."
         ) from error
-    except (OSError, errors.HTTPError) as error:
+    except (OSError, httpx2.HTTPError) as error:
         raise NotReady(
             f"The hub can not be reached ({type(error).__name__}); "
             f"download {dataset} elsewhere and give the file."

@@ -12,7 +12,7 @@ from posttrain.activations import keep_activations
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.examples import Example, Row, batch_of, example_of, pack
 from posttrain.sft import Course, Plan, Point, learning_rate, train
-from posttrain.trainee import Lora, Trainee, load_trainee
+from posttrain.trainee import Full, Lora, Trainee, load_trainee
 from rag_service.answering.conversation import SourcePassage, user
 from rag_service.answering.local_model import load_chat_model
 from tests.tiny_models import write_tiny_model
@@ -94,26 +94,38 @@ def test_training_and_serving_render_the_same_ids(base: Path) -> None:
     assert list(example.ids[: len(prompt.ids)]) == prompt.ids
 
 
-@pytest.mark.parametrize("lora", [LORA, CPU_LORA], ids=["all layers", "kept activations"])
-def test_loss_falls_and_the_adapter_is_served_as_it_was_trained(
-    base: Path, tmp_path: Path, lora: Lora
-) -> None:
-    """After training the loss is lower, and the service, with the saved adapter merged, gives its logits."""
-    trainee = load_trainee(base, lora)
+@pytest.mark.parametrize(
+    "how",
+    [LORA, CPU_LORA, Full(), Full(first_layer=1)],
+    ids=["all layers", "kept activations", "whole model", "upper half of the weights"],
+)
+def test_loss_falls_and_what_was_trained_is_served(base: Path, tmp_path: Path, how: Lora | Full) -> None:
+    """After training the loss is lower, and the service, with what was saved, gives the same logits."""
+    trainee = load_trainee(base, how)
     data = examples(trainee)
-    kept = (
-        keep_activations(trainee, data, tmp_path / "kept", fingerprint="tiny") if lora.first_layer else None
-    )
+    kept = keep_activations(trainee, data, tmp_path / "kept", fingerprint="tiny") if how.first_layer else None
     progress = train(trainee, Course(data, activations=kept), replace(PLAN, epochs=8), tmp_path / "adapter")
     assert losses(progress.curve)[-1] < losses(progress.curve)[0] - 0.1
 
-    served = load_chat_model(
-        str(base), models_dir=tmp_path, adapter=str(tmp_path / "adapter"), precision="float32"
-    )
+    model, adapter = (base, tmp_path / "adapter") if isinstance(how, Lora) else (tmp_path / "adapter", "")
+    served = load_chat_model(str(model), models_dir=tmp_path, adapter=str(adapter), precision="float32")
     ids = list(data[0].ids)
     with torch.no_grad():
         trained = trainee.model(input_ids=torch.tensor([ids])).logits[0, -1]
     assert torch.allclose(served._network.forward(ids), trained, atol=1e-4)
+
+
+def test_recomputed_activations_give_the_same_gradient(base: Path) -> None:
+    """Gradient checkpointing costs time and changes nothing, not even the draws of dropout."""
+    gradients = []
+    for recompute in (False, True):
+        trainee = load_trainee(base, replace(LORA, dropout=0.1), recompute=recompute)
+        torch.manual_seed(1)
+        trainee.loss(batch_of(Row(tuple(examples(trainee, 3)))))[0].backward()  # type: ignore[no-untyped-call]
+        grads = (weight.grad for weight in trainee.trainable().values())
+        gradients.append(torch.cat([grad.flatten() for grad in grads if grad is not None]))
+    assert torch.equal(*gradients)
+    assert gradients[0].abs().sum() > 0
 
 
 def test_kept_activations_give_the_loss_of_computed_ones(base: Path, tmp_path: Path) -> None:
