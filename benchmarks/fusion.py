@@ -60,7 +60,7 @@ def collect(folder: Path, split: str, embedder: Embedder, workspace: Path, count
     random.Random(0).shuffle(chosen)  # noqa: S311 - no secret
     found = []
     for each in chosen[:count]:
-        query = Query(embedder.embed_queries([judged.queries[each]]), judged.queries[each])
+        query = Query({embedder.id: embedder.embed_queries([judged.queries[each]])}, judged.queries[each])
         ranked = rank_candidates(query, [place], CANDIDATES)
         dense = np.array([scores.dense or 0.0 for _, scores in ranked])
         lexical = np.array([scores.lexical or 0.0 for _, scores in ranked])

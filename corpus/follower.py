@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class CollectionIndexes:
     collection_id: str
     generation_id: str
     embedder: str
+    embedder_source: str | None  # where the embedder is loaded from; None: by the settings
     chunking: str
     vectors: VectorIndex
     lexical: LexicalIndex
@@ -84,11 +86,21 @@ class Follower:
         Costs one SELECT when nothing changed. Of several callers each waits for the one before.
         """
         with self._following, self._database.read() as session:
-            heads = _read_heads(session, self._followed)
-            if heads != self._heads:
-                self._follow(session, heads)
-                self._heads = heads
-            return heads.change_number
+            return self._catch_up(session)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[Session]:
+        """Catch up and stay there: within the block the indexes and this snapshot agree exactly.
+
+        Other threads wait; only `followed` may be called in the block.
+        """
+        with self._following, self._database.read() as session:
+            self._catch_up(session)
+            yield session
+
+    def followed(self, collection_id: str) -> CollectionIndexes | None:
+        """Return a collection's indexes if they are there already."""
+        return self._followed.get(collection_id)
 
     def indexes(self, collection_id: str) -> CollectionIndexes:
         """Return a collection's indexes, at least as new as the last `refresh`.
@@ -129,6 +141,13 @@ class Follower:
                 self._followed[collection_id] = loaded
             return loaded
 
+    def _catch_up(self, session: Session) -> int:
+        heads = _read_heads(session, self._followed)
+        if heads != self._heads:
+            self._follow(session, heads)
+            self._heads = heads
+        return heads.change_number
+
     def _follow(self, session: Session, heads: _Heads) -> None:
         for collection_id, followed in list(self._followed.items()):
             serving = heads.generations.get(collection_id)
@@ -167,6 +186,7 @@ class Follower:
             collection_id=generation.collection_id,
             generation_id=generation.id,
             embedder=generation.embedder,
+            embedder_source=generation.embedder_source,
             chunking=generation.chunking,
             vectors=vectors,
             lexical=lexical,

@@ -45,7 +45,9 @@ class Settings(BaseSettings):
         "chat server, the model's name there.",
     )
     adapter: str = Field(
-        default="", description="Folder of a LoRA adapter for the chat model; empty: the base model alone."
+        default="",
+        description="Folder of a LoRA adapter for the chat model; empty: the one that is shipped for it, if "
+        "there is one; `none`: the base model alone.",
     )
     chat_base_url: str = Field(
         default="",
@@ -92,6 +94,10 @@ class Settings(BaseSettings):
     )
     rate_limit: int = Field(
         default=0, ge=0, description="Requests a minute for each key, or address without keys; 0: no limit."
+    )
+    worker: Literal["process", "thread", "none"] = Field(
+        default="process",
+        description="Where `rag serve` works jobs off: a process of its own, its own threads, nowhere.",
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from corpus.collections import active_generation, checked_chunking
@@ -65,6 +65,19 @@ def request_reindex(
         index_type=index_type,
     )
     return _create(session, "reindex", generation, manual=manual)
+
+
+def note_source(session: Session, embedder_id: str, source: str) -> None:
+    """Note in generations that do not say it yet where their embedder is loaded from.
+
+    Processes with another embedder in their settings can then go on with them, or back to them.
+    """
+    session.execute(
+        update(Generation)
+        .where(Generation.embedder == embedder_id, Generation.embedder_source.is_(None))
+        .values(embedder_source=_independent_of_here(source))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def request_compaction(session: Session, collection_id: str) -> Job:

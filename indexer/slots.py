@@ -39,6 +39,9 @@ class Slots(Protocol):
     def claim(self, number: int) -> Slot | None:
         """Return the slot of this number, None: another process holds it."""
 
+    def is_any_held(self) -> bool:
+        """Tell whether some worker lives, here or elsewhere."""
+
 
 def claim_lowest(slots: Slots) -> Slot:
     """Return the lowest free slot."""
@@ -66,6 +69,19 @@ class FileSlots:
             os.close(descriptor)
             return None
         return FileSlot(number, descriptor)
+
+    def is_any_held(self) -> bool:
+        """Try to lock each file for a moment."""
+        return any(_is_locked(file) for file in self._folder.glob("*.lock"))
+
+
+def _is_locked(file: Path) -> bool:
+    with file.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 class FileSlot:
@@ -105,6 +121,15 @@ class DatabaseSlots:
         for setting, seconds in (("idle", 10), ("interval", 5), ("count", 4)):
             connection.exec_driver_sql(f"SET tcp_keepalives_{setting} = {seconds}")
         return DatabaseSlot(number, connection)
+
+    def is_any_held(self) -> bool:
+        """Ask the server for its list of locks."""
+        held = text(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+            "WHERE locktype = 'advisory' AND classid = :class AND granted AND datname = current_database())"
+        )
+        with self._engine.connect() as connection:
+            return bool(connection.execute(held, {"class": _ADVISORY_CLASS}).scalar_one())
 
 
 class DatabaseSlot:

@@ -4,6 +4,7 @@ Besides the active generation, those that are being built, wait for promotion, o
 get every new document too: so promotion and rollback are the change of one row.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from corpus.chunks import Chunking
+from corpus.database import Database
 from corpus.embedding import Embedder, load_embedder
 from corpus.errors import CorpusError, EmbedderMismatch, NotReady
 from corpus.models import ActiveGeneration, Generation
 
+_log = logging.getLogger(__name__)
 KEPT = ("building", "ready", "active", "retired")
 
 
@@ -59,29 +62,77 @@ class FindEmbedder(Protocol):
 
 def one_embedder(embedder: Embedder) -> FindEmbedder:
     """Return a `FindEmbedder` that has this one from the beginning."""
-    return some_embedders([embedder])
+    return Embedders([embedder])
 
 
-def some_embedders(
-    embedders: Sequence[Embedder], *, load: Callable[[str], Embedder] = load_embedder
-) -> FindEmbedder:
-    """Return a `FindEmbedder` that has these from the beginning, and keeps those that it loads."""
-    known = {embedder.id: embedder for embedder in embedders}
-    loading = threading.Lock()
+class Embedders:
+    """The embedders of this process: a `FindEmbedder` that keeps what it loads; for any thread.
 
-    def find(embedder_id: str, source: str | None = None, /) -> Embedder:
-        with loading:
-            if embedder_id not in known and source is not None:
-                loaded = load(source)
-                known[loaded.id] = loaded
-            if embedder_id in known:
-                return known[embedder_id]
-        raise EmbedderMismatch(
-            f"The collection needs embedder {embedder_id}, this worker has {', '.join(known)}; set "
-            f"RAG_EMBEDDER to the former or run `rag reindex`."
-        )
+    Args:
+        embedders: those that are there from the beginning.
+        load: loads the embedder of a package or folder.
+    """
 
-    return find
+    def __init__(
+        self, embedders: Sequence[Embedder], *, load: Callable[[str], Embedder] = load_embedder
+    ) -> None:
+        self._known = {embedder.id: embedder for embedder in embedders}
+        self._by_source: dict[str, Embedder] = {}
+        self._load = load
+        self._loading = threading.Lock()
+        self._failed: set[str] = set()
+
+    def __call__(self, embedder_id: str, source: str | None = None, /) -> Embedder:
+        """Return an embedder; nobody who asks for a known one waits while another one is loaded.
+
+        Raises:
+            EmbedderMismatch: it is not here.
+            ModelError: it can not be loaded.
+        """
+        if embedder_id not in self._known and source is not None:
+            self.load(source)
+        try:
+            return self._known[embedder_id]
+        except KeyError:
+            raise EmbedderMismatch(
+                f"The collection needs embedder {embedder_id}, this process has {', '.join(self._known)}; "
+                f"set RAG_EMBEDDER to the former or run `rag reindex`."
+            ) from None
+
+    def load(self, source: str) -> Embedder:
+        """Return the embedder of a package or folder, loaded when it is first asked for.
+
+        Raises:
+            ModelError: it can not be loaded.
+        """
+        with self._loading:
+            if source not in self._by_source:
+                loaded = self._load(source)
+                self._by_source[source] = self._known.setdefault(loaded.id, loaded)
+            return self._by_source[source]
+
+    def named(self, name: str) -> Embedder | None:
+        """Return the embedder of this name or id, if it is here."""
+        return next((each for each in list(self._known.values()) if name in (each.name, each.id)), None)
+
+    def prepare(self, database: Database) -> None:
+        """Load what the generations of the database need, so that none is missing when it serves.
+
+        One that can not be loaded is logged once; whoever needs it is told why.
+        """
+        with database.read() as session:
+            needed = session.execute(
+                select(Generation.embedder, Generation.embedder_source)
+                .where(Generation.state.in_(KEPT), Generation.embedder_source.is_not(None))
+                .distinct()
+            ).all()
+        for embedder_id, source in needed:
+            if source is not None and embedder_id not in self._known and source not in self._failed:
+                try:
+                    self(embedder_id, source)
+                except Exception:  # noqa: BLE001 - whatever it is, the others are wanted too
+                    self._failed.add(source)
+                    _log.exception("embedder %s can not be loaded from %s", embedder_id, source)
 
 
 def read_plan(session: Session, collection_id: str, find_embedder: FindEmbedder) -> Plan:

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from corpus import migrations
+from corpus import embedding, migrations
 from corpus.collections import DEFAULT_COLLECTION, find_or_create_collection
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.follower import Follower
 from corpus.originals import Originals
 from corpus.settings import Settings
+from indexer.rebuilds import note_source
+from indexer.slots import open_slots
+from indexer.targets import Embedders
 from rag_service.api import openapi
 from rag_service.api.errors import add_error_handlers
 from rag_service.api.middleware import BodyLimit, RequestRecord
 from rag_service.api.routes import add_routes
 from rag_service.auth import RateLimit
+from rag_service.embedders import EmbedderWatch
 from rag_service.loading import BackgroundLoading, Part
 from rag_service.logs import configure_logging
 from rag_service.metrics import Metrics
@@ -51,13 +55,15 @@ Every response has an `X-Request-ID`: the one that was sent, or a new one."""
 class Models:
     """How the two models are loaded; tests give small ones.
 
-    The last loads the chat model with the adapter of a folder in the place of its own; None: it can not be
-    switched here.
+    `load_with_adapter` loads the chat model with the adapter of a folder in the place of its own; None: it
+    can not be switched here. `load_other_embedder` loads that of a package or folder, which a generation
+    names.
     """
 
     load_embedder: "Callable[[], Embedder]"
     load_chat_model: "Callable[[], ChatModel]"
     load_with_adapter: "Callable[[str], ChatModel] | None" = None
+    load_other_embedder: "Callable[[str], Embedder]" = embedding.load_embedder
 
 
 def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
@@ -100,9 +106,12 @@ def make_service(settings: Settings, models: Models) -> Service:
     originals = Originals(settings.originals_dir)
     follower = Follower(database, settings.generations_dir)
     embedder = Part("embedder", models.load_embedder)
-    default = Part("default collection", lambda: _make_default_collection(database, embedder.get()))
-    retriever = Part("retriever", lambda: _make_retriever(database, follower, embedder.get()))
-    worker = Part("worker", lambda: _start_worker(settings, database, originals, embedder.get()))
+    embedders = Part("embedders", lambda: Embedders([embedder.get()], load=models.load_other_embedder))
+    default = Part("default collection", lambda: _prepare_collections(settings, database, embedder.get()))
+    retriever = Part(
+        "retriever", lambda: _make_retriever(database, follower, embedder.get(), embedders.make())
+    )
+    worker = Part("worker", lambda: _start_worker(settings, database, originals, embedders.make()))
     switch = ModelSwitch(
         database,
         Loaders(models.load_chat_model, models.load_with_adapter),
@@ -114,12 +123,23 @@ def make_service(settings: Settings, models: Models) -> Service:
         generations_dir=settings.generations_dir,
         follower=follower,
         embedder=embedder,
+        embedder_source=settings.embedder,
+        embedders=embedders,
+        embedder_watch=EmbedderWatch(database, embedders),
         retriever=retriever,
         worker=worker,
+        worker_place=settings.worker,
+        slots=open_slots(database, settings.data_dir / "workers"),
         chat_model=switch.chat_model,
         answerer=switch.answerer,
         switch=switch,
-        loading=BackgroundLoading([embedder, default, retriever, worker, switch.chat_model, switch.answerer]),
+        loading=BackgroundLoading(
+            [
+                *(embedder, default, embedders, retriever),
+                *([worker] if settings.worker == "thread" else []),
+                *(switch.chat_model, switch.answerer),
+            ]
+        ),
         traces=Traces(database, keep_days=settings.trace_days),
         metrics=Metrics(lambda: current_levels(service)),
         threads=Threads(),
@@ -137,7 +157,7 @@ def make_service(settings: Settings, models: Models) -> Service:
 def models_of(settings: Settings) -> Models:
     """Return how the models of the settings are loaded."""
     return Models(
-        lambda: _load_embedder(settings),
+        lambda: embedding.load_embedder(settings.embedder),
         lambda: _load_chat_model(settings),
         None if settings.chat_base_url else lambda adapter: _load_local_model(settings, adapter),
     )
@@ -155,9 +175,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     service.threads.limit_routes()
     service.loading.start()
+    service.embedder_watch.start()
     try:
         yield
     finally:
+        service.embedder_watch.stop()
         service.loading.stop()
         if service.worker.state == "ready":
             service.worker.get().stop()
@@ -165,12 +187,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 # The parts below are made by a thread after the start: they import torch or DBOS, which takes seconds.
-
-
-def _load_embedder(settings: Settings) -> Embedder:
-    from corpus.embedding import load_embedder  # noqa: PLC0415 - see above
-
-    return load_embedder(settings.embedder)
 
 
 def _load_chat_model(settings: Settings) -> "ChatModel":
@@ -184,7 +200,9 @@ def _load_chat_model(settings: Settings) -> "ChatModel":
             context_length=settings.chat_context_length,
             silence_s=settings.chat_timeout_s,
         )
-    return _load_local_model(settings, settings.adapter)
+    from rag_service.answering.model_files import adapter_folder  # noqa: PLC0415 - see above
+
+    return _load_local_model(settings, adapter_folder(settings.chat_model, settings.adapter))
 
 
 def _load_local_model(settings: Settings, adapter: str) -> "ChatModel":
@@ -193,23 +211,27 @@ def _load_local_model(settings: Settings, adapter: str) -> "ChatModel":
     return load_chat_model(settings.chat_model, models_dir=settings.models_dir, adapter=adapter)
 
 
-def _make_default_collection(database: Database, embedder: Embedder) -> str:
+def _prepare_collections(settings: Settings, database: Database, embedder: Embedder) -> str:
     with database.write() as session:
+        note_source(session, embedder.id, settings.embedder)
         return find_or_create_collection(session, name=DEFAULT_COLLECTION, embedder=embedder).id
 
 
-def _make_retriever(database: Database, follower: Follower, embedder: Embedder) -> Retriever:
-    retriever = Retriever(database, follower, embedder)
+def _make_retriever(
+    database: Database, follower: Follower, embedder: Embedder, embedders: Embedders
+) -> Retriever:
+    retriever = Retriever(database, follower, embedder, embedders)
+    embedders.prepare(database)
     follower.load_all()  # now, not in the first search
     return retriever
 
 
 def _start_worker(
-    settings: Settings, database: Database, originals: Originals, embedder: Embedder
+    settings: Settings, database: Database, originals: Originals, embedders: Embedders
 ) -> "RunningWorker":
     from rag_service.worker import start_worker  # noqa: PLC0415 - see above
 
-    return start_worker(settings, database, originals, embedder)
+    return start_worker(settings, database, originals, embedders)
 
 
 def _make_answerer(

@@ -13,6 +13,7 @@ from corpus.collections import active_generation
 from corpus.errors import Conflict, DocumentNotFound, DuplicateDocument
 from corpus.models import Chunk, Collection, Document, DocumentVersion, now
 from indexer.deletion import lock_document
+from indexer.repair import queue_reading
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -111,12 +112,17 @@ def change_document(
 ) -> None:
     """Change what is shown of a document; None leaves it as it is.
 
+    A title is part of what is embedded and of the words that are searched: the same transaction queues a
+    job that indexes a readable document under its new one.
+
     Raises:
         DocumentNotFound: there is no such document.
     """
     document = lock_document(session, document_id)
     versions = update(DocumentVersion).where(DocumentVersion.document_id == document_id)
     if title is not None:
+        if title != document.title and document.status == "ready":
+            queue_reading(session, [document_id])
         document.title = title
         session.execute(versions.values(title=title))
     if metadata is not None:

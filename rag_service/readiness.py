@@ -13,6 +13,7 @@ from rag_service.metrics import Levels
 from rag_service.service import Service
 
 _OPEN = ("queued", "running")
+_NO_WORKER = "no worker runs, documents wait; `rag serve` starts one again after some seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,10 @@ def waiting_documents(session: Session) -> int:
 
 
 def _check_parts(service: Service) -> Iterator[Check]:
-    for part in (service.embedder, service.retriever, service.worker, service.chat_model, service.answerer):
+    for part in (service.embedder, service.retriever, service.chat_model, service.answerer):
         yield Check(part.name, part.problem)
+    if service.worker_place == "thread":
+        yield Check(service.worker.name, service.worker.problem)
 
 
 def _check_database(service: Service) -> Iterator[Check]:
@@ -65,6 +68,8 @@ def _check_database(service: Service) -> Iterator[Check]:
         with service.database.read() as session:
             yield Check("generation", _generation_problem(session))
             yield Check("queue", _queue_problem(waiting_documents(session), service.limits.queue_size))
+        if service.worker_place == "process":
+            yield Check("worker", None if service.slots.is_any_held() else _NO_WORKER)
     except SQLAlchemyError as error:
         yield Check("database", f"the database does not answer ({type(error).__name__})")
 

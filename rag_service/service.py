@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from corpus.database import Database
 from corpus.embedding import Embedder
@@ -15,11 +15,17 @@ from rag_service.traces import Traces
 
 if TYPE_CHECKING:  # importing these takes seconds, or brings in FAISS
     from corpus.follower import Follower
+    from indexer.slots import Slots
+    from indexer.targets import Embedders
     from rag_service.answering.answer import Answerer
     from rag_service.answering.chat_model import ChatModel
+    from rag_service.embedders import EmbedderWatch
     from rag_service.retrieval.search import Retriever
     from rag_service.switching import ModelSwitch
     from rag_service.worker import RunningWorker
+
+
+WorkerPlace = Literal["process", "thread", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,13 @@ class Service:
     generations_dir: Path
     follower: "Follower"
     embedder: Part[Embedder]
+    embedder_source: str
+    embedders: "Part[Embedders]"
+    embedder_watch: "EmbedderWatch"
     retriever: "Part[Retriever]"
     worker: "Part[RunningWorker]"
+    worker_place: "WorkerPlace"
+    slots: "Slots"
     chat_model: "Part[ChatModel]"
     answerer: "Part[Answerer]"
     switch: "ModelSwitch"

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from corpus.database import Database
-from corpus.embedding import Embedder
 from corpus.originals import Originals
 from corpus.settings import Settings
 from indexer.parsing.sandbox import ParserPool
-from indexer.targets import some_embedders
+from indexer.targets import FindEmbedder
 from indexer.workflows import Worker
 
 
@@ -26,15 +25,15 @@ class RunningWorker:
 
 
 def start_worker(
-    settings: Settings, database: Database, originals: Originals, *embedders: Embedder
+    settings: Settings, database: Database, originals: Originals, find_embedder: FindEmbedder
 ) -> RunningWorker:
-    """Start to take up jobs in threads of this process; those of other embedders are not finished."""
+    """Start to take up jobs in threads of this process."""
     parser = ParserPool(timeout_s=settings.parse_timeout_s, memory_mb=settings.parse_memory_mb)
     worker = Worker(
         database,
         originals=originals,
         parser=parser,
-        find_embedder=some_embedders(embedders),
+        find_embedder=find_embedder,
         data_dir=settings.data_dir,
     )
     worker.start()

@@ -11,6 +11,7 @@ def fake_models(_settings: Settings) -> app.Models:
     return app.Models(FakeEmbedder, FakeChatModel)
 
 
-if __name__ == "__main__":
+if __name__ in {"__main__", "__mp_main__"}:  # the latter in processes that this program starts
     app.models_of = fake_models
+if __name__ == "__main__":
     main()

@@ -19,6 +19,8 @@ from corpus.errors import (
     GenerationNotFound,
     InvalidCursor,
     JobNotFound,
+    ModelError,
+    ModelNotFound,
 )
 from corpus.models import Collection, Generation, Job
 from indexer import consistency, rebuilds, repair
@@ -96,17 +98,20 @@ def activate(generation_id: GenerationId, service: ServiceDep) -> GenerationOut:
         KINDS[CollectionNotFound],
         KINDS[Conflict],
         KINDS[EmbedderMismatch],
+        KINDS[ModelError],
         errors.NOT_READY,
     ),
 )
 def create_reindex(new: NewReindex, service: ServiceDep) -> ReindexOut:
     """Build a generation from the stored texts beside the active one, verify it, and switch to it."""
-    embedder = _checked_embedder(service, new.embedder)
+    embedder, source = _wanted_embedder(service, new.embedder)
     with service.database.write() as session:
+        rebuilds.note_source(session, service.embedder.get().id, service.embedder_source)
         job = rebuilds.request_reindex(
             session,
             find_collection(session, new.collection).id,
             embedder=embedder,
+            source=source,
             max_tokens=new.chunking.max_tokens,
             overlap=new.chunking.overlap,
             index_type=new.index,
@@ -202,13 +207,24 @@ def _check(service: Service, how: NewCheck) -> CheckReport:
     )
 
 
-def _checked_embedder(service: Service, wanted: str | None) -> Embedder:
-    embedder = service.embedder.get()
-    if wanted not in (None, embedder.name, embedder.id):
-        raise EmbedderMismatch(
-            f"This service has {embedder.id}, not {wanted}; set RAG_EMBEDDER and start it again."
+def _wanted_embedder(service: Service, wanted: str | None) -> tuple[Embedder, str]:
+    """Return an embedder, and the package or folder that other processes load it from."""
+    present = service.embedder.get()
+    if wanted in (None, present.name, present.id):
+        return present, service.embedder_source
+    with service.database.read() as session:
+        known = session.scalar(
+            select(Generation.embedder_source)
+            .where(Generation.embedder == wanted, Generation.embedder_source.is_not(None))
+            .limit(1)
         )
-    return embedder
+    source = known or wanted
+    try:
+        return service.embedders.get().load(source), source
+    except ModelNotFound as error:
+        raise EmbedderMismatch(
+            f"There is no embedder {wanted!r} here; name an installed package or a folder of this machine."
+        ) from error
 
 
 def _reindex_out(session: Session, job: Job) -> ReindexOut:

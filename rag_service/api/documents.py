@@ -46,7 +46,6 @@ from rag_service.api.schemas.documents import (
     VersionForm,
 )
 from rag_service.api.uploads import Content, collection_for_upload
-from rag_service.documents import DocumentView
 from rag_service.service import Service
 
 JsonModel = TypeVar("JsonModel", NewDocument, NewVersion)
@@ -177,10 +176,7 @@ def change_document(document_id: DocumentId, changes: DocumentChanges, service: 
         if "external_id" in changes.model_fields_set:
             documents.change_external_id(session, document_id, changes.external_id)
         documents.change_document(session, document_id, title=changes.title, metadata=changes.metadata)
-        changed = documents.find_document(session, document_id)
-    if changes.title is not None and changed.status == "ready":
-        _read_again(service, changed)
-    return DocumentOut.model_validate(changed)
+        return DocumentOut.model_validate(documents.find_document(session, document_id))
 
 
 @router.put(
@@ -261,19 +257,6 @@ def _accept(
             job=accepted.job and job_out(job_progress(session, accepted.job.id)),
             duplicate_of=accepted.duplicate_of,
         )
-
-
-def _read_again(service: Service, document: DocumentView) -> None:
-    """Queue a job that indexes the document under its present title."""
-    upload = Upload(document.collection_id, title=document.title)
-    take_in(
-        service.database,
-        service.originals,
-        service.originals.read(document.sha256),
-        upload,
-        on_duplicate="replace",
-        document_id=document.id,
-    )
 
 
 def _chunk_out(chunk: Chunk) -> ChunkOut:

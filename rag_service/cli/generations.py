@@ -14,7 +14,6 @@ from rag_service.cli.workplace import open_database, open_service
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from corpus.embedding import Embedder
     from corpus.models import Generation
     from indexer.progress import JobProgress
     from rag_service.service import Service
@@ -117,27 +116,25 @@ def reindex(
     Searches go on over the present index meanwhile; it is kept for `rag generations rollback`.
     """
     from corpus.collections import find_collection
-    from corpus.embedding import load_embedder
-    from indexer.rebuilds import request_reindex
+    from indexer.rebuilds import note_source, request_reindex
 
     with open_service() as service:
         present = service.embedder.make()
-        wanted = load_embedder(embedder) if embedder else present
+        wanted = service.embedders.make().load(embedder) if embedder else present
         with service.database.write() as session:
+            note_source(session, present.id, service.embedder_source)
             collection_id = find_collection(session, collection).id
             job_id = request_reindex(
                 session,
                 collection_id,
                 embedder=wanted,
-                source=embedder,
+                source=embedder or service.embedder_source,
                 max_tokens=max_tokens,
                 overlap=overlap,
                 index_type=index,
                 manual=manual,
             ).id
-        job = _work_off(service, job_id, present, wanted, as_json=as_json)
-    if embedder and job.status == "completed" and not manual and not as_json:
-        terminal.warn(f"Set RAG_EMBEDDER={embedder} for `rag serve` and all other commands from now on.")
+        job = _work_off(service, job_id, as_json=as_json)
     raise typer.Exit(exit_code(job))
 
 
@@ -147,24 +144,18 @@ def compact(*, collection: Collection = "default", as_json: AsJson = False) -> N
     from indexer.rebuilds import request_compaction
 
     with open_service() as service:
-        embedder = service.embedder.make()
+        service.embedder.make()
         with service.database.write() as session:
             job_id = request_compaction(session, find_collection(session, collection).id).id
-        job = _work_off(service, job_id, embedder, as_json=as_json)
+        job = _work_off(service, job_id, as_json=as_json)
     raise typer.Exit(exit_code(job))
 
 
-def _work_off(service: "Service", job_id: str, *embedders: "Embedder", as_json: bool) -> "JobProgress":
+def _work_off(service: "Service", job_id: str, *, as_json: bool) -> "JobProgress":
     """Build in this process and show the progress."""
-    from corpus.settings import Settings
-    from rag_service.worker import start_worker
-
-    worker = start_worker(Settings.load(), service.database, service.originals, *embedders)
-    try:
-        with progress_display(as_json=as_json) as show:
-            job = wait_for_job(service.database, job_id, show, is_over=has_ended)
-    finally:
-        worker.stop()
+    service.worker.make()
+    with progress_display(as_json=as_json) as show:
+        job = wait_for_job(service.database, job_id, show, is_over=has_ended)
     if not as_json:
         typer.echo(summary(job))
     return job

@@ -1,7 +1,9 @@
 """`rag serve` and `rag worker`: the programs that keep running."""
 
 import signal
+import sys
 import threading
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ from rag_service.cli import terminal
 from rag_service.cli.workplace import open_database, open_service
 
 LOOK_EVERY_S = 0.5
+GRACE_S = 10  # for answers that are being written when the service is told to end
 APPLICATION = "rag_service.app:app_from_environment"
 
 
@@ -24,24 +27,46 @@ def serve(
     """Start the service: answers, search and documents over HTTP."""
     import uvicorn
 
-    with open_database():
+    from corpus.settings import Settings
+    from rag_service.logs import configure_logging
+    from rag_service.worker_process import WorkerProcess
+
+    settings = Settings.load()
+    with open_database(settings):
         pass  # what is wrong with settings or database is said here, once, and not by every process
-    uvicorn.run(APPLICATION, factory=True, host=host, port=port, workers=workers, log_config=None)
+    configure_logging(settings.log_format)
+    # uvicorn ends in order and then lets the signal have its way: the worker is to end in order too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with WorkerProcess(work) if settings.worker == "process" else nullcontext():
+        uvicorn.run(
+            APPLICATION,
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_config=None,
+            timeout_graceful_shutdown=GRACE_S,
+        )
 
 
 def worker() -> None:
     """Read waiting documents until it is stopped; any number of workers may run beside the service."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    work(stopped)
+    raise typer.Exit(0 if stopped.is_set() else terminal.FAILED)
+
+
+def work(stopped: threading.Event) -> None:
+    """Be a worker until `stopped` is set, or until another process takes this one's place."""
     from corpus.settings import Settings
     from rag_service.logs import configure_logging
 
     settings = Settings.load()
     configure_logging(settings.log_format)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     with open_service(settings) as service:
         service.embedder.make()
         running = service.worker.make().worker
         while running.is_alive and not stopped.wait(LOOK_EVERY_S):
             pass
-    raise typer.Exit(0 if stopped.is_set() else terminal.FAILED)

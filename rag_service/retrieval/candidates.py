@@ -1,6 +1,6 @@
 """Candidates: what the indexes of one or several collections offer for a query, with both scores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,17 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The two forms of a query; None: that index is not asked."""
+    """The two forms of a query; None: that index is not asked.
 
-    vector: Vector | None  # shape (1, dimension)
+    Collections may be of several embedders: `vectors` has the query's by embedder's id.
+    """
+
+    vectors: Mapping[str, Vector] | None  # each of shape (1, dimension)
     words: str | None
+
+    def vector(self, indexes: CollectionIndexes) -> Vector | None:
+        """Return the vector that an index is searched with."""
+        return None if self.vectors is None else self.vectors[indexes.embedder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,8 @@ class Place:
 def rank_candidates(query: Query, places: Sequence[Place], count: int) -> list[tuple[int, Scores]]:
     """Return at least the `count` best chunks of each index, best first; ties go by chunk id.
 
-    One embedder makes cosines comparable from collection to collection; BM25 scores are taken as if
-    they were, though each collection counts its own words.
+    One embedder makes cosines comparable from collection to collection; those of several embedders, and
+    BM25 scores, are taken as if they were.
     """
     dense: dict[int, float] = {}
     lexical: dict[int, float] = {}
@@ -42,7 +49,7 @@ def rank_candidates(query: Query, places: Sequence[Place], count: int) -> list[t
         near, matching = _candidates(query, place, count)
         dense |= near
         lexical |= matching
-    if query.vector is None or query.words is None:
+    if query.vectors is None or query.words is None:
         fused = dense | lexical
     else:
         fused = fuse(dense, lexical, texts=sum(len(place.indexes.lexical) for place in places))
@@ -55,9 +62,10 @@ def _candidates(query: Query, place: Place, count: int) -> tuple[dict[int, float
 
     Without the second step a chunk just below the cut of one index would count as fitting not at all.
     """
-    near = _near(query.vector, place.indexes, count, place.allowed)
+    vector = query.vector(place.indexes)
+    near = _near(vector, place.indexes, count, place.allowed)
     matching = _matching(query.words, place.indexes, count, place.allowed)
-    near |= _near(query.vector, place.indexes, count, _ids(matching.keys() - near.keys()))
+    near |= _near(vector, place.indexes, count, _ids(matching.keys() - near.keys()))
     matching |= _matching(query.words, place.indexes, count, _ids(near.keys() - matching.keys()))
     return near, matching
 

@@ -47,20 +47,30 @@ class Passage:
     position: int
 
 
+class ChunksGone(Exception):
+    """Chunks were deleted or replaced after the indexes had found them."""
+
+
 def load_passages(
     session: Session,
     ranked: Sequence[tuple[int, Scores]],
     *,
     condition: ColumnElement[bool] | None = None,
     at_once: int = _BATCH,
+    all_there: bool = False,
 ) -> Iterator[Passage]:
     """Yield the chunks that still exist, in the given order; those that are gone are left out.
 
     `condition` is asked again here, because documents can change after the indexes were searched.
+
+    Raises:
+        ChunksGone: with `all_there`, instead of leaving out one.
     """
     remaining = iter(ranked)
     while batch := list(islice(remaining, at_once)):
         rows = _read(session, (chunk_id for chunk_id, _ in batch), condition)
+        if all_there and len(rows) < len(batch):
+            raise ChunksGone
         for chunk_id, scores in batch:
             if chunk_id in rows:
                 yield _passage(rows[chunk_id], scores)

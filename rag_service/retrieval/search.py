@@ -3,11 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
@@ -16,13 +18,14 @@ from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import EmbedderMismatch, InvalidRequest
 from corpus.follower import CollectionIndexes, Follower
-from corpus.models import Chunk, Document
+from corpus.models import Chunk, Document, last_change_number
+from indexer.targets import FindEmbedder, one_embedder
 from rag_service.retrieval.candidates import Ids, Place, Query, rank_candidates
 from rag_service.retrieval.duplicates import without_near_duplicates
 from rag_service.retrieval.filter_sql import document_condition
 from rag_service.retrieval.filters import Filter
 from rag_service.retrieval.neighbours import expand_to_neighbours
-from rag_service.retrieval.passages import Passage, Scores, load_passages
+from rag_service.retrieval.passages import ChunksGone, Passage, Scores, load_passages
 from rag_service.retrieval.remembering import RememberingEmbedder
 
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -65,76 +68,169 @@ class SearchResult:
 
 
 class Retriever:
-    """Searches collections; may be called by several threads at once."""
+    """Searches collections; may be called by several threads at once.
 
-    def __init__(self, database: Database, follower: Follower, embedder: Embedder) -> None:
+    Args:
+        database: where passages are read.
+        follower: the indexes.
+        embedder: makes the vectors of collections that were embedded by it.
+        find_embedder: gives the embedders of other collections; None: there are none.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        follower: Follower,
+        embedder: Embedder,
+        find_embedder: FindEmbedder | None = None,
+    ) -> None:
         self._database = database
         self._follower = follower
-        self._embedder = RememberingEmbedder(embedder)
+        self._find_embedder = find_embedder or one_embedder(embedder)
+        self._embedders = {embedder.id: RememberingEmbedder(embedder)}
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Return the passages that fit the query best; equal scores are ordered by chunk id.
 
+        What the last commit before the call left is found, and nothing is missing for being replaced
+        while the search was under way.
+
         Raises:
             InvalidRequest: the query is blank.
             CollectionNotFound: a collection does not exist.
-            EmbedderMismatch: a collection's vectors are of another embedder than the loaded one.
+            EmbedderMismatch, ModelError: the embedder of a collection's vectors is not here.
         """
-        started = time.perf_counter()
         if not request.query.strip():
             raise InvalidRequest("query: must not be blank.")
-        self._follower.refresh()
-        places = self._find_places(request)
-        query, embed_seconds = self._prepare(request)
-        ranked = rank_candidates(query, places, max(request.candidates, request.top_k))
-        passages = self._read(request, ranked)
-        search_seconds = time.perf_counter() - started - embed_seconds
-        generation = places[0].indexes.generation_id if len(places) == 1 else None
-        return SearchResult(passages, generation, SearchTimings(embed_seconds * 1000, search_seconds * 1000))
+        clock = _Clock()
+        try:
+            return self._search_beside_others(request, clock)
+        except ChunksGone:
+            found = self._search_standing_still(request, clock)
+        return found or self._search_beside_others(request, clock, all_there=False)
 
-    def _find_places(self, request: SearchRequest) -> list[Place]:
-        """Find the collections' indexes and, with a filter, the chunks that it lets pass."""
+    def _search_beside_others(
+        self, request: SearchRequest, clock: "_Clock", *, all_there: bool = True
+    ) -> SearchResult:
+        """Search while indexes and database may change: what was found may be gone when it is read.
+
+        Raises:
+            ChunksGone: with `all_there`, if something was.
+        """
+        number = self._follower.refresh()
         with self._database.read() as session:
-            names = request.collections or (DEFAULT_COLLECTION,)
-            identities = dict.fromkeys(find_collection(session, name).id for name in names)
-            indexes = [self._follower.indexes(identity) for identity in identities]
-            if request.mode != "lexical":
-                self._require_own_vectors(session, indexes)
-            condition = self._condition(request)
-            return [Place(each, _allowed(session, each.collection_id, condition)) for each in indexes]
+            indexes = [self._follower.indexes(each) for each in _collection_ids(session, request)]
+            places = self._find_places(session, request, indexes)
+        ranked = self._rank(request, places, clock)
+        with self._database.read() as session:
+            # What a filter lets pass and what the indexes have must be of one moment.
+            if all_there and request.filters is not None and last_change_number(session) != number:
+                raise ChunksGone
+            passages = self._read(session, request, ranked, all_there=all_there)
+        return _result(places, passages, clock)
 
-    def _require_own_vectors(self, session: Session, indexes: Iterable[CollectionIndexes]) -> None:
-        for each in indexes:
-            if each.embedder != self._embedder.id:
-                name = find_collection(session, each.collection_id).name
-                raise EmbedderMismatch(
-                    f"Collection {name!r} was embedded by {each.embedder}, this service has "
-                    f"{self._embedder.id}; run `rag reindex --collection {name}`, or set RAG_EMBEDDER to "
-                    f"the former, or search with `lexical`."
-                )
+    def _search_standing_still(self, request: SearchRequest, clock: "_Clock") -> SearchResult | None:
+        """Search in one snapshot, which the indexes agree with; None: one of them is not loaded."""
+        with self._follower.standing_still() as session:
+            followed = [self._follower.followed(each) for each in _collection_ids(session, request)]
+            indexes = [each for each in followed if each is not None]
+            if len(indexes) < len(followed):
+                return None
+            places = self._find_places(session, request, indexes)
+            ranked = self._rank(request, places, clock)
+            return _result(places, self._read(session, request, ranked), clock)
+
+    def _find_places(
+        self, session: Session, request: SearchRequest, indexes: Iterable[CollectionIndexes]
+    ) -> list[Place]:
+        """Add to the indexes, with a filter, the chunks that it lets pass."""
+        condition = self._condition(request)
+        return [Place(each, _allowed(session, each.collection_id, condition)) for each in indexes]
 
     def _condition(self, request: SearchRequest) -> ColumnElement[bool] | None:
         if request.filters is None:
             return None
         return document_condition(request.filters, postgresql=self._database.is_postgresql)
 
-    def _prepare(self, request: SearchRequest) -> tuple[Query, float]:
-        """Return the query as the mode needs it, and the seconds that embedding it took."""
-        started = time.perf_counter()
-        vector = None if request.mode == "lexical" else self._embedder.embed_queries([request.query])
+    def _rank(
+        self, request: SearchRequest, places: Sequence[Place], clock: "_Clock"
+    ) -> list[tuple[int, Scores]]:
+        with clock.embedding():
+            vectors = None if request.mode == "lexical" else self._embed(request.query, places)
         words = None if request.mode == "dense" else request.query
-        return Query(vector, words), time.perf_counter() - started
+        return rank_candidates(Query(vectors, words), places, max(request.candidates, request.top_k))
 
-    def _read(self, request: SearchRequest, ranked: Sequence[tuple[int, Scores]]) -> tuple[Passage, ...]:
-        with self._database.read() as session:
-            found = load_passages(
-                session, ranked, condition=self._condition(request), at_once=2 * request.top_k
-            )
-            distinct = _at_most(without_near_duplicates(found), request.per_document)
-            passages = list(islice(distinct, request.top_k))
-            if request.expand == "neighbours":
-                passages = expand_to_neighbours(session, passages)
+    def _embed(self, query: str, places: Iterable[Place]) -> dict[str, NDArray[np.float32]]:
+        """Return the query's vector by each embedder that made vectors of these places."""
+        found = {}
+        for indexes in (place.indexes for place in places):
+            if indexes.embedder not in self._embedders:
+                self._embedders[indexes.embedder] = RememberingEmbedder(self._find(indexes))
+            found[indexes.embedder] = self._embedders[indexes.embedder].embed_queries([query])
+        return found
+
+    def _find(self, indexes: CollectionIndexes) -> Embedder:
+        try:
+            return self._find_embedder(indexes.embedder, indexes.embedder_source)
+        except EmbedderMismatch as error:
+            with self._database.read() as session:
+                name = find_collection(session, indexes.collection_id).name
+            raise EmbedderMismatch(
+                f"Collection {name!r} was embedded by {indexes.embedder}, which is not here; "
+                f"run `rag reindex --collection {name}`, set RAG_EMBEDDER to the former, or search with "
+                f"`lexical`."
+            ) from error
+
+    def _read(
+        self,
+        session: Session,
+        request: SearchRequest,
+        ranked: Sequence[tuple[int, Scores]],
+        *,
+        all_there: bool = False,
+    ) -> tuple[Passage, ...]:
+        found = load_passages(
+            session,
+            ranked,
+            condition=self._condition(request),
+            at_once=2 * request.top_k,
+            all_there=all_there,
+        )
+        distinct = _at_most(without_near_duplicates(found), request.per_document)
+        passages = list(islice(distinct, request.top_k))
+        if request.expand == "neighbours":
+            passages = expand_to_neighbours(session, passages)
         return tuple(passages)
+
+
+class _Clock:
+    """How long one search takes, and how much of that the query's vector."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._embedding = 0.0
+
+    @contextmanager
+    def embedding(self) -> Iterator[None]:
+        """Count the time of the block as embedding."""
+        began = time.perf_counter()
+        yield
+        self._embedding += time.perf_counter() - began
+
+    def read(self) -> SearchTimings:
+        """Return the time until now."""
+        spent = time.perf_counter() - self._started
+        return SearchTimings(embed=self._embedding * 1000, search=(spent - self._embedding) * 1000)
+
+
+def _collection_ids(session: Session, request: SearchRequest) -> Iterable[str]:
+    names = request.collections or (DEFAULT_COLLECTION,)
+    return dict.fromkeys(find_collection(session, name).id for name in names)
+
+
+def _result(places: Sequence[Place], passages: tuple[Passage, ...], clock: _Clock) -> SearchResult:
+    generation = places[0].indexes.generation_id if len(places) == 1 else None
+    return SearchResult(passages, generation, clock.read())
 
 
 def _allowed(session: Session, collection_id: str, condition: ColumnElement[bool] | None) -> Ids | None:

@@ -39,8 +39,9 @@ class NewReindex(RequestModel):
     collection: CollectionName = Field(default="default")
     embedder: Text | None = Field(
         default=None,
-        max_length=200,
-        description="Name or id of the service's embedder, as a safeguard; null: whatever it is.",
+        max_length=1000,
+        description="An installed package or a folder of the server's machine, or the id of an embedder that "
+        "a generation has; null: the one of the settings.",
         examples=["all-MiniLM-L6-v2"],
     )
     chunking: NewChunking = Field(default=NewChunking(), description="How documents are cut.")

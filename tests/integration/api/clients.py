@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 @contextmanager
 def running_service(settings: Settings, models: Models | None = None) -> Iterator[TestClient]:
     """Start a service with stand-ins for the models, and wait until its parts are made."""
-    app = create_app(settings, models or Models(FakeEmbedder, FakeChatModel))
+    app = create_app(_by_itself(settings), models or Models(FakeEmbedder, FakeChatModel))
     with TestClient(app, raise_server_exceptions=False) as client:
         service: Service = app.state.service
         service.answerer.wait(PATIENCE_S)
@@ -32,7 +32,7 @@ def running_service(settings: Settings, models: Models | None = None) -> Iterato
 @contextmanager
 def listening_service(settings: Settings, models: Models) -> Iterator[tuple[str, Service]]:
     """Start a service on a port of this machine, as `rag serve` does; yield its address and its parts."""
-    app = create_app(settings, models)
+    app = create_app(_by_itself(settings), models)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -46,6 +46,11 @@ def listening_service(settings: Settings, models: Models) -> Iterator[tuple[str,
     finally:
         server.should_exit = True
         thread.join()
+
+
+def _by_itself(settings: Settings) -> Settings:
+    """Let the service read documents in threads of its own: it is no process that could start another."""
+    return settings.model_copy(update={"worker": "thread"})
 
 
 def service_of(client: TestClient) -> Service:

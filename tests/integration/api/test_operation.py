@@ -30,7 +30,7 @@ def test_service_answers_while_models_load(data_dir: Path) -> None:
         go_on.wait(10)
         return FakeEmbedder()
 
-    app = create_app(Settings(data_dir=data_dir), Models(load_slowly, FakeChatModel))
+    app = create_app(Settings(data_dir=data_dir, worker="thread"), Models(load_slowly, FakeChatModel))
     with TestClient(app) as client:
         assert client.get("/healthz").status_code == 200
         response = client.get("/readyz")

@@ -74,6 +74,20 @@ def test_new_title_is_searched_for(client: TestClient) -> None:
     assert [row["document_title"] for row in found] == ["Zanzibar"]
 
 
+def test_new_title_is_embedded(client: TestClient) -> None:
+    """The vectors of a renamed document are those of its new title, and it is found all the time."""
+    collection = new_collection(client)
+    document = upload(client, CAFE, collection=collection, title="People")
+
+    def cosine() -> float:
+        (row,) = search(client, "Zanzibar", collection, search="dense")["data"]
+        return float(row["scores"]["dense"])
+
+    before = cosine()
+    client.patch(f"/v1/documents/{document['id']}", json={"title": "Zanzibar Zanzibar"})
+    assert any(cosine() > before + 0.1 for _ in range(200))
+
+
 def test_deleted_document_is_never_found(client: TestClient) -> None:
     """Others search all the time; a search that begins after DELETE has answered never finds it."""
     collection = new_collection(client)

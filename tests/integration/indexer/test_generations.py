@@ -22,7 +22,7 @@ from indexer.intake import add_to_job, take_in
 from indexer.jobs import create_job, seal_job
 from indexer.rebuilds import cancel_reindex, request_compaction, request_promotion, request_reindex
 from indexer.reindexing import activate_generation, discard_abandoned
-from indexer.targets import some_embedders
+from indexer.targets import Embedders
 from indexer.uploads import Upload
 from indexer.workflows import Worker
 from tests.fakes import FakeEmbedder
@@ -208,7 +208,7 @@ def test_workers_load_an_embedder_from_its_source(
     database: Database, originals: Originals, tmp_path: Path
 ) -> None:
     """A worker that was started before the reindex was asked for builds it all the same."""
-    find = some_embedders([OLD], load={"second-folder": NEW}.__getitem__)
+    find = Embedders([OLD], load={"second-folder": NEW}.__getitem__)
     with database.write() as session:
         collection_id = create_collection(session, name="default", embedder=OLD).id
         job_id = request_reindex(session, collection_id, embedder=NEW, source="second-folder").id

@@ -1,16 +1,18 @@
 """Searching: modes, filters, several collections, what is read from the database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from corpus.database import Database
+from corpus.embedding import Embedder
 from corpus.errors import CollectionNotFound, EmbedderMismatch, InvalidRequest
 from corpus.models import Document
 from rag_service.retrieval.candidates import Place, Query, rank_candidates
 from rag_service.retrieval.filters import parse_filter
+from rag_service.retrieval.passages import Scores
 from rag_service.retrieval.search import Mode, Retriever, SearchRequest
 from tests.factories import migrated_database
 from tests.fakes import FakeEmbedder
@@ -91,30 +93,98 @@ def test_a_filter_finds_the_one_chunk_that_it_keeps(shelf: Shelf, mode: Mode) ->
     )
 
 
-def test_metadata_changed_after_the_index_was_asked_still_counts(shelf: Shelf) -> None:
+@pytest.fixture
+def after_ranking(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """Changes that are committed after the indexes have answered and before passages are read, one each."""
+    changes: list[Callable[[], object]] = []
+
+    def rank_then_change(query: Query, places: Sequence[Place], count: int) -> list[tuple[int, Scores]]:
+        ranked = rank_candidates(query, places, count)
+        if changes:
+            changes.pop()()
+        return ranked
+
+    monkeypatch.setattr("rag_service.retrieval.search.rank_candidates", rank_then_change)
+    return changes
+
+
+def test_metadata_changed_after_the_index_was_asked_still_counts(
+    shelf: Shelf, after_ranking: list[Callable[[], object]]
+) -> None:
     """The filter is asked again where the passages are read."""
-    filters = parse_filter({"type": "eq", "key": "year", "value": 2024})
-    request = SearchRequest("generators", filters=filters)
-    ranked = rank_candidates(*_prepared(shelf, request))
-    with shelf.database.write() as session:
-        session.execute(update(Document).values(metadata_={"year": 1}))
-    assert shelf.retriever._read(request, ranked) == ()
+
+    def change() -> None:
+        with shelf.database.write() as session:
+            session.execute(update(Document).values(metadata_={"year": 1}))
+
+    after_ranking.append(change)
+    assert shelf.found("generators", filters=parse_filter({"type": "eq", "key": "year", "value": 2024})) == []
 
 
-def test_a_document_deleted_after_the_index_was_asked_does_not_come_out(shelf: Shelf) -> None:
+def test_a_document_deleted_after_the_index_was_asked_does_not_come_out(
+    shelf: Shelf, after_ranking: list[Callable[[], object]]
+) -> None:
     """What is gone from the database is left out, the next ones move up."""
-    request = SearchRequest("generators diesel café")
-    ranked = rank_candidates(*_prepared(shelf, request))
     first = shelf.search("generators diesel café").passages[0]
-    shelf.delete(first.document_id)
-    passages = shelf.retriever._read(request, ranked)
+    after_ranking.append(lambda: shelf.delete(first.document_id))
+    passages = shelf.search("generators diesel café").passages
     assert len(passages) == 2
     assert first.document_id not in {passage.document_id for passage in passages}
 
 
-def _prepared(shelf: Shelf, request: SearchRequest) -> tuple[Query, list[Place], int]:
-    shelf.follower.refresh()
-    return shelf.retriever._prepare(request)[0], shelf.retriever._find_places(request), 10
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_document_replaced_after_the_index_was_asked_is_found(
+    shelf: Shelf, after_ranking: list[Callable[[], object]], mode: Mode, *, filtered: bool
+) -> None:
+    """Its new text comes out in the place of the old one, not nothing."""
+    old = shelf.search("diesel generators").passages[0].document_id
+
+    def replace() -> None:
+        shelf.delete(old)
+        shelf.add("Three diesel generators now.", year=2024)
+
+    after_ranking.append(replace)
+    filters = parse_filter({"type": "eq", "key": "year", "value": 2024}) if filtered else None
+    assert shelf.found("diesel generators", mode=mode, filters=filters)[0] == "Three diesel generators now."
+
+
+def test_a_document_replaced_before_the_filter_was_asked_is_found(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunks that a filter lets pass are those of the indexes, not later ones."""
+    refresh = shelf.follower.refresh
+    kept = shelf.search("diesel generators").passages[0].document_id
+
+    def refresh_then_replace() -> int:
+        number = refresh()
+        shelf.delete(kept)
+        shelf.add("Three diesel generators now.", year=2024)
+        return number
+
+    monkeypatch.setattr(shelf.follower, "refresh", refresh_then_replace)
+    filters = parse_filter({"type": "eq", "key": "year", "value": 2024})
+    assert shelf.found("diesel generators", filters=filters) == ["Three diesel generators now."]
+
+
+def test_each_collection_is_searched_with_its_own_embedder(shelf: Shelf, tmp_path: Path) -> None:
+    """Also in one search over several; the embedder is found when it is first needed."""
+    other = FakeEmbedder(dimension=16, name="other")
+    loaded: list[str] = []
+
+    def find(embedder_id: str, source: str | None = None, /) -> Embedder:
+        loaded.append(embedder_id)
+        assert source is None
+        return other
+
+    second = Shelf(shelf.database, tmp_path, name="second", follower=shelf.follower, embedder=other)
+    second.add("Three more diesel generators stand in the cellar.")
+    retriever = Retriever(shelf.database, shelf.follower, shelf.embedder, find)
+    for mode in MODES:
+        request = SearchRequest("diesel generators", ("default", "second"), top_k=2, mode=mode)
+        found = retriever.search(request).passages
+        assert {passage.collection_id for passage in found} == {shelf.id, second.id}
+    assert loaded == [other.id]
 
 
 def test_a_deleted_document_is_gone_from_the_next_search(shelf: Shelf) -> None:
