@@ -66,7 +66,7 @@ def _prompt(
     return build_prompt(
         model,
         messages,
-        [_passage(number, passage) for number, passage in enumerate(passages)],
+        [as_retrieved(number, passage) for number, passage in enumerate(passages)],
         query=messages[-1].text,
         max_tokens=sampling.max_tokens,
         opening=system_text(DAY, search=search if model.skill == "trained" else None),
@@ -81,7 +81,7 @@ def _written(
     return Written(text, refused, calls, tuple(read))
 
 
-def _passage(number: int, passage: SourcePassage) -> Passage:
+def as_retrieved(number: int, passage: SourcePassage) -> Passage:
     """Return a passage as retrieval would; its chunk's id is its place."""
     return Passage(
         chunk_id=number,

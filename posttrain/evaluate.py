@@ -11,6 +11,8 @@ reading.jsonl       those of `rag_service.evaluation.answers`, over the record's
                     model wrote; it is right if it names a gold passage (ALCE's precision and
                     recall with the gold passage in place of the entailment model)
                     closed book: the same questions without passages
+                    retrieved: the same questions with what the real retriever finds, if a collection
+                    is given; records whose gold passage was taken away are left out there
 changed.jsonl       follows the passage: the answer has the changed fact
 search.jsonl        search decision (F1 of asking for a search where a passage is needed) and valid
                     searches: closed, and sharing a word with the question
@@ -23,13 +25,15 @@ chat.jsonl          perplexity of the replies (`posttrain.perplexity`)
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 
 from posttrain.asking import Written, ask, first_move
+from posttrain.calibration import NEAR_MISS, Search, is_found
 from posttrain.data.grounded import Grounded, grounded_of
 from rag_service.answering.chat_model import ChatModel, Sampling
-from rag_service.answering.conversation import Record
+from rag_service.answering.conversation import Record, SourcePassage
 from rag_service.evaluation.answers import MEASURES, Citation, Outcome, Reply
 from rag_service.evaluation.measures import Estimate, contains_gold, estimate, words
 from rag_service.evaluation.questions import Evidence, Question
@@ -39,6 +43,16 @@ _SEARCHING = frozenset({"rag_answer", "rag_refuse", "search", "probe_refuse"})
 _MARKER = re.compile(r"\[(\d+)\]")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _SHORT, _STEPS = Sampling(max_tokens=80), Sampling(max_tokens=200)
+_OF_RETRIEVED = (
+    "exact match",
+    "F1",
+    "contains gold",
+    "refusal recall",
+    "over-refusal",
+    "citation precision",
+    "citation recall",
+)
+_ANY = ""  # in a collection the gold passage has another id; its text alone tells it
 Share = tuple[float, float]
 Progress = Callable[[int, int], None]
 
@@ -70,13 +84,16 @@ def evaluate(
     model: ChatModel,
     sets: Mapping[str, Sequence[Record]],
     *,
+    search: Search | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Evaluation:
-    """Ask every record's question and measure the replies."""
+    """Ask every record's question and measure the replies; `search` finds passages in a collection."""
     reactions: list[Reaction] = []
-    wanted = [(part, record) for part in SETS for record in sets.get(part, ())]
-    for number, (part, record) in enumerate(wanted, start=1):
-        reactions += _REACT[part](model, record)
+    wanted = [(_REACT[part], record) for part in SETS for record in sets.get(part, ())]
+    if search:
+        wanted += [(partial(_retrieved, search=search), record) for record in sets.get("reading", ())]
+    for number, (react, record) in enumerate(wanted, start=1):
+        reactions += react(model, record)
         progress(number, len(wanted))
     return Evaluation(
         model=model.name,
@@ -109,6 +126,21 @@ def _reading(model: ChatModel, record: Record) -> Iterator[Reaction]:
     right = not alone.refused and contains_gold(alone.text, record.meta.gold)
     closed = {"closed book: contains gold": (float(right), float(bool(record.meta.gold)))}
     yield _reaction("closed book", record, parts.question, alone, closed)
+
+
+def _retrieved(model: ChatModel, record: Record, *, search: Search) -> Iterator[Reaction]:
+    parts = grounded_of(record)
+    if parts is None or record.id.endswith(NEAR_MISS):
+        return
+    found = search(parts.question)
+    read = [SourcePassage(_ANY, passage.text, passage.document_title) for passage in found]
+    written = ask(model, parts.history, read, sampling=_SHORT)
+    evidence = tuple(Evidence(_ANY, passage.text) for passage in parts.gold)
+    outcome = Outcome(replace(_question(parts), evidence=evidence), _reply(written))
+    shares = {f"retrieved: {name}": MEASURES[name](outcome) for name in _OF_RETRIEVED}
+    if parts.gold:
+        shares["retrieved: gold is found"] = (float(is_found(parts, found)), 1.0)
+    yield _reaction("retrieved", record, parts.question, written, shares)
 
 
 def _question(parts: Grounded) -> Question:

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from posttrain.calibration import Judged, bins_of
 from posttrain.evaluate import Evaluation
 from posttrain.sft import Progress
 
@@ -56,6 +57,30 @@ def draw_comparison(evaluations: Sequence[Evaluation], path: Path) -> bool:
     axes.set(xlim=(-0.02, 1.02), yticks=range(len(names)), yticklabels=names)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    return True
+
+
+def draw_calibration(judged: Sequence[Judged], path: Path) -> bool:
+    """Draw how often the passages do answer, over how likely the evidence score said that they would."""
+    bins = bins_of(judged)
+    if not _can_draw() or not bins:
+        return False
+    from matplotlib.figure import Figure  # noqa: PLC0415 - it may be missing
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="what it says is so")
+    for each in bins:
+        if each.there.low is not None and each.there.high is not None:
+            axes.plot([each.score] * 2, [each.there.low, each.there.high], color="tab:blue", alpha=0.5)
+    values = [each.there.value or 0.0 for each in bins]
+    axes.plot([each.score for each in bins], values, "o-", color="tab:blue", label="a tenth of the questions")
+    axes.set(
+        xlabel="evidence score", ylabel="share that the passages answer", xlim=(0, 1), ylim=(-0.02, 1.02)
+    )
+    axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)
     return True

@@ -1,12 +1,21 @@
 """`rag-train eval`: the answerer's table."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from corpus.errors import InvalidRequest
 from posttrain.data.files import read_records
+
+if TYPE_CHECKING:
+    from corpus.embedding import Embedder
+    from posttrain.calibration import Search
+    from rag_service.retrieval.passages import Passage
+
+_PASSAGES = 5  # as many as the records of a reading set have
 
 
 def evaluate(
@@ -19,9 +28,14 @@ def evaluate(
         typer.Option(exists=True, dir_okay=False, help="evaluation.json of another model, to be beside."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many records of a set.")] = None,
+    collection: Annotated[
+        str | None,
+        typer.Option(help="Ask reading.jsonl also with what is found in this collection of RAG_DATA_DIR."),
+    ] = None,
 ) -> None:
     """Measure a model on records that it was not trained on, through the service's own prompt and tools."""
     from corpus.settings import Settings
+    from posttrain.calibration import brier_score, judge_evidence
     from posttrain.cli.probe import progress_line
     from posttrain.evaluate import SETS
     from posttrain.evaluate import evaluate as run
@@ -32,7 +46,7 @@ def evaluate(
         with_measures,
     )
     from posttrain.perplexity import chat_perplexity
-    from posttrain.plots import draw_comparison
+    from posttrain.plots import draw_calibration, draw_comparison
     from posttrain.sampling import load_sampler
     from rag_service.answering.local_model import load_chat_model
 
@@ -42,11 +56,16 @@ def evaluate(
     before = read_evaluation(against, files) if against else None
     sets = {path.stem: list(read_records(path))[:limit] for path in files}
     models_dir = Settings.load().models_dir
-    evaluation = run(
-        load_chat_model(model, models_dir=models_dir, adapter=adapter),
-        sets,
-        progress=progress_line("asked", "records"),
-    )
+    with _opened(collection) as (search, embedder):
+        evaluation = run(
+            load_chat_model(model, models_dir=models_dir, adapter=adapter),
+            sets,
+            search=search,
+            progress=progress_line("asked", "records"),
+        )
+        judged = list(judge_evidence(sets.get("reading", ()), embedder, search))
+    if judged:
+        evaluation = with_measures(evaluation, {"evidence: Brier score": brier_score(judged)})
     if "chat" in sets:
         found = load_sampler(model, models_dir=models_dir, adapter=adapter)
         perplexity = chat_perplexity(found.model, found.template, sets["chat"])
@@ -57,4 +76,25 @@ def evaluate(
     table = evaluation_markdown(compared)
     (out / "evaluation.md").write_text(table, encoding="utf-8")
     drawn = draw_comparison(compared, out / "evaluation.png")
+    draw_calibration(judged, out / "evidence.png")
     typer.echo(f"\n{table}\nin {out}" + ("" if drawn else " (install matplotlib for plots)"))
+
+
+@contextmanager
+def _opened(collection: str | None) -> "Iterator[tuple[Search | None, Embedder]]":
+    """Yield the real retriever over a collection, if one is asked for, and the embedder."""
+    from corpus.embedding import load_embedder
+    from corpus.settings import Settings
+    from rag_service.cli.workplace import open_service
+    from rag_service.retrieval.search import SearchRequest
+
+    if collection is None:
+        yield None, load_embedder(Settings.load().embedder)
+        return
+    with open_service() as service:
+        embedder, retriever = service.embedder.make(), service.retriever.make()
+
+        def search(question: str) -> "Sequence[Passage]":
+            return retriever.search(SearchRequest(question, (collection,), top_k=_PASSAGES)).passages
+
+        yield search, embedder
