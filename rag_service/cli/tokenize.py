@@ -55,13 +55,14 @@ def tokenize(
     question. The chat model's own template is used.
     """
     from corpus.settings import Settings
-    from rag_service.answering.model_files import find_model
+    from rag_service.answering.model_files import adapter_folder, find_model
     from rag_service.answering.template import load_template
 
     settings = Settings.load()
     conversations = list(conversations_of(read_input(file)))
     files = find_model(settings.chat_model, models_dir=settings.models_dir)
-    template = load_template(files.folder, Path(settings.adapter) if settings.adapter else None)
+    adapter = adapter_folder(settings.chat_model, settings.adapter)
+    template = load_template(files.folder, Path(adapter) if adapter else None)
     for messages in conversations:
         tokens = list(tokens_of(template, messages))
         if as_json:

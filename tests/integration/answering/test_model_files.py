@@ -14,7 +14,7 @@ from transformers import LlamaForCausalLM
 
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from rag_service.answering import model_files
-from rag_service.answering.model_files import find_model
+from rag_service.answering.model_files import adapter_folder, find_model
 from rag_service.answering.vocabulary import Vocabulary
 from tests.tiny_models import CHAT_TEMPLATE, SPECIALS, tiny_tokenizer, write_tiny_model
 
@@ -184,3 +184,17 @@ def test_another_architecture_is_refused(original: Path, tmp_path: Path) -> None
     path = write_gguf(tmp_path / "other.gguf", original, architecture="phi3")
     with pytest.raises(ModelError, match="architecture phi3"):
         find_model(str(path), models_dir=tmp_path)
+
+
+def test_the_shipped_adapter_is_used_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty: the one for this model, where it is there; `none`: none; else the folder that was named."""
+    shipped = tmp_path / "shipped"
+    monkeypatch.setitem(model_files.SHIPPED_ADAPTERS, "some-model", shipped)
+    assert adapter_folder("some-model", "") == ""
+    shipped.mkdir()
+    assert adapter_folder("some-model", "") == str(shipped)
+    assert adapter_folder("some-model", "none") == ""
+    assert adapter_folder("some-model", "my/adapter") == "my/adapter"
+    assert adapter_folder("another-model", "") == ""
