@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import openai
 import pytest
 
 FIRST_START_S = 300  # the chat model is converted once
@@ -20,6 +21,13 @@ TEXT = (
     "Orson Kovacs has kept the Vostrel station's two diesel generators since 2019. "
     "Each burns 14 litres an hour.\n\n"
     "The station lies at 71.3° south. Its café is run by Ilse Brandt and opens at 06:30."
+)
+
+# ruff: noqa: RUF001 - other scripts are the subject
+BEYOND_ASCII = (
+    "Генератор станции сжигает 14 литров дизеля в час. Кафе открывается в 06:30.\n\n"
+    "沃斯特雷尔港于1931年启用。小咖啡馆由伊尔泽经营。\n\n"
+    "Το λιμάνι του Βόστρελ άνοιξε το 1931. The chef’s badge shows 👩‍🍳; cafe\u0301 is spelt with a mark."
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -49,7 +57,7 @@ def wait_until_ready(url: str, server: "subprocess.Popen[bytes]", patience_s: fl
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
-    """A client of the service, which has one document."""
+    """A client of the service, which has two documents."""
     data_dir = tmp_path_factory.mktemp("data")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -59,7 +67,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     try:
         wait_until_ready(url, server, FIRST_START_S)
         with httpx2.Client(base_url=url, timeout=120) as client:
-            upload(client)
+            upload(client, TEXT)
+            upload(client, BEYOND_ASCII)
             yield client
         server.send_signal(signal.SIGTERM)
         assert server.wait(STOP_S) in {0, -signal.SIGTERM}
@@ -69,9 +78,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
         server.wait()
 
 
-def upload(client: httpx2.Client) -> None:
-    """Take in the document and wait until it can be found."""
-    made = client.post("/v1/documents", json={"text": TEXT, "title": "Vostrel handbook"}).json()
+def upload(client: httpx2.Client, text: str) -> None:
+    """Take in a document and wait until it can be found."""
+    made = client.post("/v1/documents", json={"text": text, "title": "Vostrel handbook"}).json()
     for _ in range(300):
         document = client.get(f"/v1/documents/{made['document']['id']}").json()
         if document["status"] in {"ready", "failed"}:
@@ -80,11 +89,12 @@ def upload(client: httpx2.Client) -> None:
     assert document["status"] == "ready", document
 
 
-def check(answer: dict[str, Any]) -> None:
+def check(client: httpx2.Client, answer: dict[str, Any]) -> None:
     """Every citation is exact, and every marker has its citation."""
     for citation in answer["citations"]:
-        assert TEXT[citation["source_start"] : citation["source_end"]] == citation["quote"] != ""
-        assert f"[{citation['id']}]" in answer["answer"][citation["start"] : citation["end"] + 8]
+        content = client.get(f"/v1/documents/{citation['document_id']}/content").text
+        assert content[citation["source_start"] : citation["source_end"]] == citation["quote"] != ""
+        assert f"[{citation['id']}]" in answer["answer"][citation["start"] : citation["end"]]
     numbers = {citation["id"] for citation in answer["citations"]}
     assert all(f"[{number}]" not in answer["answer"] for number in range(1, 10) if number not in numbers)
 
@@ -103,12 +113,46 @@ def test_question_is_answered_with_exact_citations(client: httpx2.Client) -> Non
     answer = client.post("/v1/answers", json=body).json()
     assert answer["status"] == "answered", answer
     assert answer["citations"]
-    check(answer)
+    check(client, answer)
     streamed = client.post("/v1/answers", json=body | {"stream": True}).text
     events = [line.removeprefix("event: ") for line in streamed.splitlines() if line.startswith("event: ")]
     assert (events[0], events[-1]) == ("retrieval", "done")
     done = json.loads(streamed.strip().splitlines()[-1].removeprefix("data: "))
     assert done["answer"] == answer["answer"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Сколько литров дизеля сжигает генератор станции в час?",
+        "沃斯特雷尔港于哪一年启用?",
+        "Πότε άνοιξε το λιμάνι του Βόστρελ;",
+        "What does the chef’s badge show?",
+        "How is cafe\u0301 spelt?",
+    ],
+)
+def test_citations_are_exact_in_any_script(client: httpx2.Client, question: str) -> None:
+    """Offsets count characters, whatever they are made of."""
+    body = {"question": question, "on_no_evidence": "answer", "generation": {"max_tokens": 32}}
+    answer = client.post("/v1/answers", json=body).json()
+    assert answer["citations"], answer
+    check(client, answer)
+
+
+def test_the_openai_client_works_unchanged(client: httpx2.Client) -> None:
+    """Models, chat in one piece and streamed, embeddings: the same answer, and its citations beside it."""
+    messages: list[Any] = [{"role": "user", "content": "When does the café of the Vostrel station open?"}]
+    with openai.OpenAI(base_url=f"{client.base_url}/v1", api_key="unused", max_retries=0) as unchanged:
+        assert {"rag", "rag:default", "closed-book", "all-MiniLM-L6-v2"} <= {
+            model.id for model in unchanged.models.list()
+        }
+        whole = unchanged.chat.completions.create(model="rag", messages=messages)
+        chunks = list(unchanged.chat.completions.create(model="rag", messages=messages, stream=True))
+        vectors = unchanged.embeddings.create(model="all-MiniLM-L6-v2", input=["one", "two"])
+    assert "06:30" in (whole.choices[0].message.content or "")
+    assert "".join(each.choices[0].delta.content or "" for each in chunks) == whole.choices[0].message.content
+    assert (whole.model_extra or {})["citations"] == (chunks[-1].model_extra or {})["citations"] != []
+    assert [len(each.embedding) for each in vectors.data] == [384, 384]
 
 
 def test_what_no_document_says_is_refused(client: httpx2.Client) -> None:
