@@ -232,7 +232,7 @@ def _empty_generation(collection_id: str, embedder: Embedder, chunking: Chunking
         embedder=embedder.id,
         dimension=embedder.dimension,
         chunking=chunking.key,
-        index_type="flat",
+        index_type="auto",
         state="active",
         change_number=0,
         activated_at=now(),

@@ -219,7 +219,7 @@ class Generation(Table):
     embedder_source: Mapped[str | None] = mapped_column(Text)
     dimension: Mapped[int]
     chunking: Mapped[str] = mapped_column(String(200))
-    index_type: Mapped[str] = mapped_column(String(40), default="flat")
+    index_type: Mapped[str] = mapped_column(String(40), default="auto")
     state: Mapped[str] = mapped_column(String(20))
     change_number: Mapped[int] = mapped_column(BigInteger, default=0)
     vector_count: Mapped[int] = mapped_column(default=0)

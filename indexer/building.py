@@ -56,6 +56,7 @@ def build_base(
             embedder=generation.embedder,
             chunking=generation.chunking,
             change_number=number,
+            index_type=generation.index_type,
         )
     return number, len(ids)
 

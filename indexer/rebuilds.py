@@ -10,11 +10,11 @@ from corpus.collections import active_generation, checked_chunking
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, InvalidRequest
 from corpus.models import ActiveGeneration, Embedding, Generation, Job, Tombstone, now
+from corpus.vector_index.generation_files import INDEX_TYPES
 from indexer.generations import begin_generation, fail_generation, lock_active_generation
 from indexer.jobs import FINISHED, JobKind, cancel_job, create_job, find_job, requeue
 
 REBUILDS: tuple[JobKind, ...] = ("reindex", "compaction")
-INDEX_TYPES = ("flat",)
 _LEAST_TAIL = 10_000
 _LEAST_TOMBSTONES = 1_000
 _TAIL_SHARE = 0.2
@@ -30,7 +30,7 @@ def request_reindex(
     source: str | None = None,
     max_tokens: int | None = None,
     overlap: int | None = None,
-    index_type: str = "flat",
+    index_type: str = "auto",
     manual: bool = False,
 ) -> Job:
     """Begin a generation with another embedder, chunking or index type, and queue the job that builds it.
@@ -42,7 +42,7 @@ def request_reindex(
         source: package or folder that workers load the embedder from; None: they have it by themselves.
         max_tokens: longest chunk; None: as `corpus.collections.create_collection`.
         overlap: word pieces that neighbours share; None: the same.
-        index_type: how vectors are searched.
+        index_type: how vectors are searched: auto (by their number), flat (exactly), ivf (inverted lists).
         manual: stop when it is ready; `request_promotion` switches.
 
     Raises:

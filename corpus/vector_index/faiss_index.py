@@ -1,4 +1,4 @@
-"""Exact search with FAISS, while other threads add and remove.
+"""Search with FAISS, while other threads add and remove.
 
 The index is a tuple of segments. A segment is never changed once it is made: its vectors lie in a
 FAISS flat index, and forgetting an id replaces the segment by one that shares the vectors and has
@@ -6,20 +6,23 @@ another bitmap of live positions. Writers take turns, build the new tuple aside 
 with one assignment; a search works on the tuple that it found at its beginning. So a search never
 waits for a writer and never sees half a change.
 
-The first segment may be a generation's memory-mapped base. New vectors go into the last segment, which
-is copied for that (a millisecond or two at `SEGMENT_ROWS`) until it is full and the next one begins.
+The first segment may be a generation's memory-mapped base; where that is large its search is
+approximate, see `corpus.vector_index.inverted_lists`. All other segments are searched exactly. New
+vectors go into the last segment, which is copied for that (a millisecond or two at `SEGMENT_ROWS`) until
+it is full and the next one begins.
 """
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from corpus.vector_index.generation_files import Base
+from corpus.vector_index.inverted_lists import InvertedLists
 
 SEGMENT_ROWS = 2048
 Ids = NDArray[np.int64]
@@ -27,11 +30,43 @@ Vectors = NDArray[np.float32]
 _NO_IDS = np.empty(0, dtype=np.int64)
 
 
+class _Rows(Protocol):
+    """Vectors by position."""
+
+    def search(self, queries: Vectors, k: int, chosen: NDArray[np.bool_]) -> tuple[Vectors, Ids]:
+        """Return scores and positions of the k best among the chosen, of which there are at least k."""
+
+    def vectors(self, positions: Ids) -> Vectors:
+        """Return the vectors at some positions, shape (len(positions), dimension)."""
+
+
+class _FlatRows:
+    """Vectors in a FAISS flat index, searched exactly."""
+
+    def __init__(self, index: Any) -> None:  # noqa: ANN401 - FAISS has no types
+        self._index = index
+
+    def search(self, queries: Vectors, k: int, chosen: NDArray[np.bool_]) -> tuple[Vectors, Ids]:
+        """Return scores and positions of the k best among the chosen."""
+        # Also when all positions are chosen: with a selector FAISS scans in this thread. Without one it
+        # wakes a thread a core for a single query, which costs more than it saves.
+        selector = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+        found: tuple[Vectors, Ids] = self._index.search(
+            queries, k, params=faiss.SearchParameters(sel=selector)
+        )
+        return found
+
+    def vectors(self, positions: Ids) -> Vectors:
+        """Return the vectors at some positions."""
+        rows: Vectors = self._index.reconstruct_batch(positions)
+        return rows
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Vectors in a FAISS index; position i has `ids[i]` (ascending) and counts if `live[i]`."""
+    """Vectors by position; position i has `ids[i]` (ascending) and counts if `live[i]`."""
 
-    index: Any
+    rows: _Rows
     ids: Ids
     live: NDArray[np.bool_]
 
@@ -52,7 +87,7 @@ class _Segment:
             return self
         live = self.live.copy()
         live[positions] = False
-        return _Segment(self.index, self.ids, live)
+        return replace(self, live=live)
 
     def search(self, queries: Vectors, k: int, allowed: Ids | None) -> tuple[Vectors, Ids]:
         """Return scores and ids of the best, shape (len(queries), at most k)."""
@@ -64,17 +99,13 @@ class _Segment:
         depth = min(k, int(np.count_nonzero(chosen)))
         if depth == 0:
             return np.empty((len(queries), 0), dtype=np.float32), np.empty((len(queries), 0), dtype=np.int64)
-        # Also when all positions are chosen: with a selector FAISS scans in this thread. Without one it
-        # wakes a thread a core for a single query, which costs more than it saves.
-        selector = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
-        parameters = faiss.SearchParameters(sel=selector)
-        scores, positions = self.index.search(queries, depth, params=parameters)
+        scores, positions = self.rows.search(queries, depth, chosen)
         return scores, np.where(positions < 0, -1, self.ids[positions])  # -1: the query has NaN
 
     def live_rows(self) -> tuple[Ids, Vectors]:
         """Return the ids and vectors that count."""
         positions = np.flatnonzero(self.live)
-        return self.ids[positions], self.index.reconstruct_batch(positions)
+        return self.ids[positions], self.rows.vectors(positions)
 
     def is_worth_merging(self) -> bool:
         """Whether few rows count, or fewer than half: then copying them is cheap or saves memory."""
@@ -147,7 +178,10 @@ class FaissVectorIndex:
 def _segment_of(base: Base, dimension: int) -> _Segment:
     if base.manifest.dimension != dimension:
         raise ValueError(f"the base has dimension {base.manifest.dimension}, not {dimension}")
-    return _Segment(base.index, base.ids, np.ones(len(base.ids), dtype=np.bool_))
+    rows: _Rows = _FlatRows(base.index)
+    if base.exact is not None and base.manifest.measured is not None:
+        rows = InvertedLists(base.index, base.exact, base.manifest.measured.probes)
+    return _Segment(rows, base.ids, np.ones(len(base.ids), dtype=np.bool_))
 
 
 def _segment_from(parts: Sequence[tuple[Ids, Vectors]]) -> _Segment:
@@ -156,7 +190,7 @@ def _segment_from(parts: Sequence[tuple[Ids, Vectors]]) -> _Segment:
     order = np.argsort(ids)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors[order], dtype=np.float32))
-    return _Segment(index, ids[order].astype(np.int64), np.ones(len(ids), dtype=np.bool_))
+    return _Segment(_FlatRows(index), ids[order].astype(np.int64), np.ones(len(ids), dtype=np.bool_))
 
 
 def _best(found: Sequence[tuple[Vectors, Ids]], queries: int, k: int) -> tuple[Vectors, Ids]:

@@ -105,7 +105,7 @@ def reindex(
     ] = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = None,
-    index: Annotated[str, typer.Option(help="How vectors are searched.")] = "flat",
+    index: Annotated[str, typer.Option(help="How vectors are searched: auto, flat or ivf.")] = "auto",
     manual: Annotated[
         bool, typer.Option("--manual", help="Stop when it is ready; `rag generations promote` switches.")
     ] = False,

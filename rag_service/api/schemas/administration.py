@@ -21,7 +21,7 @@ class GenerationOut(ResponseModel):
     )
     embedder: str = Field(description="What made its vectors.", examples=["all-MiniLM-L6-v2@53aa51172d14"])
     chunking: ChunkingOut = Field(description="How its documents are cut.")
-    index_type: str = Field(description="How vectors are searched.", examples=["flat"])
+    index_type: str = Field(description="How vectors are searched.", examples=["auto"])
     vector_count: int = Field(description="Vectors in its base.")
     change_number: int = Field(description="Last change that its base holds.")
     error: str | None = Field(description="Why it failed.", examples=[None])
@@ -45,7 +45,11 @@ class NewReindex(RequestModel):
         examples=["all-MiniLM-L6-v2"],
     )
     chunking: NewChunking = Field(default=NewChunking(), description="How documents are cut.")
-    index: str = Field(default="flat", max_length=40, description="How vectors are searched.")
+    index: str = Field(
+        default="auto",
+        max_length=40,
+        description="How vectors are searched: auto (by their number), flat (exactly), ivf (inverted lists).",
+    )
     manual: bool = Field(default=False, description="Stop when it is ready, and wait for `promote`.")
 
 

@@ -38,7 +38,7 @@ def test_new_collection_has_an_active_empty_generation(session: Session) -> None
     """A new collection can be searched at once: its generation is active and empty."""
     collection = create_collection(session, name="polar", embedder=EMBEDDER, description="the station")
     generation = active_generation(session, collection.id)
-    assert (generation.state, generation.index_type, generation.change_number) == ("active", "flat", 0)
+    assert (generation.state, generation.index_type, generation.change_number) == ("active", "auto", 0)
     assert (generation.embedder, generation.dimension) == (EMBEDDER.id, 16)
     assert generation.chunking == "fake/64/8"
     assert generation.activated_at is not None
