@@ -113,6 +113,7 @@ def seal_abandoned_jobs(session: Session) -> int:
     ).all()
     for job_id in abandoned:
         seal_job(session, job_id)
+        find_job(session, job_id).idempotency_key = None  # what is missing can only come with a new request
     return len(abandoned)
 
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from email.message import Message
-from typing import TypeVar
+from tempfile import TemporaryFile
+from typing import IO, TypeVar
 
 import anyio
 from fastapi import Request
@@ -62,6 +63,16 @@ async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormDa
         yield form
     finally:
         await form.close()
+
+
+@asynccontextmanager
+async def spooled_body(request: Request) -> AsyncIterator[IO[bytes]]:
+    """Read a body of any size; a large one is on disk, and gone when the block ends."""
+    with TemporaryFile() as file:
+        async for part in request.stream():
+            await anyio.to_thread.run_sync(file.write, part)
+        file.seek(0)
+        yield file
 
 
 def check_fields(form: FormData, model: type[Model], *, files: str) -> Model:

@@ -54,7 +54,7 @@ async def _check(
         key = await anyio.to_thread.run_sync(_authenticate, service, credentials)
         if not allows(key.scopes, scope):
             raise ProblemRaised(WRONG_SCOPE, f"This needs a key with the scope {scope!r}.")
-        caller = key.id
+        caller = request.state.caller = key.id
     if service.rate_limit is not None:
         wait_s = service.rate_limit.wait_s(caller)
         if wait_s:

@@ -1,18 +1,19 @@
 """`/v1/ingestion_jobs`: many files at once, and how far they are."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from corpus.errors import CollectionNotFound, Conflict, InvalidCursor, JobNotFound
 from indexer import jobs, progress
 from indexer.progress import ItemProgress, JobProgress
 from rag_service.api import errors
-from rag_service.api.bodies import check_fields, files_of, is_form, read_form
-from rag_service.api.bulk import take_in_files, take_in_records
+from rag_service.api.bodies import check_fields, files_of, is_form, read_form, spooled_body
+from rag_service.api.bulk import known_job, take_in_files, take_in_records
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after, position_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, require
 from rag_service.api.errors import KINDS
@@ -34,6 +35,14 @@ router = APIRouter(
     prefix="/v1/ingestion_jobs", tags=["ingestion jobs"], dependencies=[require("documents:write")]
 )
 JobId = Annotated[str, Path(max_length=200, pattern=NO_NUL, description="A job's id.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        max_length=150,
+        pattern=NO_NUL,
+        description="Your own name for this request: a repetition returns the job of the first one.",
+    ),
+]
 MAX_FILES = 10_000
 _LOOK_EVERY_S = 0.5
 _NOT_FOUND = KINDS[JobNotFound]
@@ -46,6 +55,7 @@ _NOT_FOUND = KINDS[JobNotFound]
     responses=problems(
         errors.MALFORMED,
         KINDS[CollectionNotFound],
+        KINDS[Conflict],
         errors.TOO_LARGE,
         errors.UNSUPPORTED_TYPE,
         errors.INVALID,
@@ -53,19 +63,27 @@ _NOT_FOUND = KINDS[JobNotFound]
     ),
     openapi_extra=upload_body(IngestionRecord, IngestionForm, files="files", json_type="application/jsonl"),
 )
-async def create_job(request: Request, service: ServiceDep) -> JobOut:
+async def create_job(request: Request, service: ServiceDep, idempotency_key: IdempotencyKey = None) -> JobOut:
     """Take in many files (a form with fields `files`), or texts (JSONL), as one job.
 
-    A file that can not be read becomes a failed item of the job; the others go on.
+    An archive (zip, tar) stands for its members, a file of JSON lines for its lines. What can not be read
+    becomes a failed item of the job; the others go on.
     """
-    if not is_form(request, other="application/jsonl"):
-        job_id = await anyio.to_thread.run_sync(take_in_records, service, await request.body())
-    else:
-        async with read_form(request, max_files=MAX_FILES) as form:
-            fields = check_fields(form, IngestionForm, files="files")
-            files = files_of(form, "files")
-            job_id = await anyio.to_thread.run_sync(take_in_files, service, files, fields)
+    key = idempotency_key and f"{getattr(request.state, 'caller', '')}:{idempotency_key}"
+    job_id = await anyio.to_thread.run_sync(known_job, service, key)
+    if job_id is None:
+        job_id = await _take_in(request, service, key)
     return await anyio.to_thread.run_sync(_read, service, job_id)
+
+
+async def _take_in(request: Request, service: Service, key: str | None) -> str:
+    if not is_form(request, other="application/jsonl"):
+        async with spooled_body(request) as body:
+            return await anyio.to_thread.run_sync(partial(take_in_records, service, body, key=key))
+    async with read_form(request, max_files=MAX_FILES) as form:
+        fields = check_fields(form, IngestionForm, files="files")
+        files = files_of(form, "files")
+        return await anyio.to_thread.run_sync(partial(take_in_files, service, files, fields, key=key))
 
 
 @router.get("", summary="List jobs", responses=problems(KINDS[InvalidCursor], errors.INVALID))

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from indexer.intake import Bytes
     from indexer.progress import JobProgress
     from indexer.uploads import Upload
-    from rag_service.cli.sources import Source
     from rag_service.service import Service
+    from rag_service.sources.source import Source
 
 BATCH = 32
 OnDuplicate = Literal["skip", "replace", "error"]
@@ -141,7 +141,7 @@ def _batches(
     """
     from corpus.errors import CorpusError
     from indexer.intake import add_failed_item
-    from rag_service.cli.archives import DAMAGED
+    from rag_service.sources.archives import DAMAGED
 
     batch: list[tuple[Bytes, Upload]] = []
     for source in found:

@@ -3,73 +3,11 @@
 import errno
 import glob
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from corpus.errors import DamagedDocument, InvalidRequest, TooLarge
-
-if TYPE_CHECKING:
-    from pydantic import JsonValue
-
-    from indexer.uploads import Upload
-
-READ_BYTES = 1 << 20
-Parts = Callable[[], Iterator[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A document on its way in; `parts` opens its bytes anew and yields them.
-
-    `external_id` is its path relative to the folder, pattern or archive that was named, with ``/``. A
-    source with a `problem` can not be taken in.
-    """
-
-    label: str
-    parts: Parts
-    size: int
-    filename: str | None = None
-    external_id: str | None = None
-    title: str | None = None
-    metadata: "Mapping[str, JsonValue] | None" = None
-    media_type: str | None = None
-    collection: str | None = None
-    problem: str | None = None
-
-    def open(self, *, most_bytes: int) -> bytes | Parts:
-        """Return the bytes, or for many what opens them, until the next source is asked for.
-
-        Either can be read to the end: what is damaged is found here.
-
-        Raises:
-            DamagedDocument: it has a problem.
-            TooLarge: it has more than `most_bytes`.
-            Exception: what reading a file, or `archives.DAMAGED`, may raise.
-        """
-        if self.problem is not None:
-            raise DamagedDocument(self.problem)
-        if problem := size_problem(self.size, most_bytes):
-            raise TooLarge(problem)
-        if self.size <= READ_BYTES:
-            return b"".join(self.parts())
-        for _ in self.parts():
-            pass
-        return self.parts
-
-    def upload(self, collection_id: str) -> "Upload":
-        """Return what the indexer is told about it."""
-        from indexer.uploads import Upload
-
-        return Upload(
-            collection_id,
-            filename=self.filename,
-            media_type=self.media_type,
-            title=self.title,
-            external_id=self.external_id,
-            metadata=self.metadata,
-        )
+from corpus.errors import InvalidRequest, TooLarge
+from rag_service.sources.source import READ_BYTES, Parts, Source, size_problem
 
 
 def check_paths(paths: Sequence[Path], *, recursive: bool, leave_out: Path) -> None:
@@ -106,13 +44,14 @@ def find_sources(paths: Sequence[Path], *, recursive: bool, leave_out: Path) -> 
         recursive: whether folders inside folders count.
         leave_out: a folder that is never entered: our own data.
     """
-    from rag_service.cli import archives, records
+    from rag_service.sources import archives, records
 
     for path in paths:
-        if path.is_file() and archives.is_archive(path):
-            yield from archives.members(path)
-        elif path.is_file() and records.has_lines(path):
-            yield from records.lines(path)
+        if path.is_file() and archives.is_archive(path.name):
+            yield from archives.members(path.name, path)
+        elif path.is_file() and records.has_lines(path.name):
+            with path.open("rb") as opened:
+                yield from records.lines(path.name, opened)
         else:
             for file, external_id in _files(path, recursive=recursive, leave_out=leave_out.resolve()):
                 yield _source(file, external_id)
@@ -129,18 +68,6 @@ def check_size(path: Path, *, most_bytes: int) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     if problem := size_problem(path.stat().st_size, most_bytes):
         raise TooLarge(problem)
-
-
-def size_problem(size: int, most_bytes: int) -> str | None:
-    """Say that so many bytes are too many; None: they are not."""
-    if size <= most_bytes:
-        return None
-    return f"The file has {size >> 20} MiB; RAG_MAX_UPLOAD_MB allows {most_bytes >> 20}."
-
-
-def no_parts() -> Iterator[bytes]:
-    """Yield nothing: the bytes of a source with a problem."""
-    return iter(())
 
 
 def parts_of(path: Path) -> Parts:

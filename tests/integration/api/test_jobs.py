@@ -1,7 +1,10 @@
 """`/v1/ingestion_jobs` over the whole service."""
 
+import io
 import json
+import zipfile
 
+import pytest
 from fastapi.testclient import TestClient
 
 from tests.integration.api.clients import assert_problem, new_collection, when_over
@@ -49,6 +52,107 @@ def test_json_lines_are_one_job(client: TestClient) -> None:
     assert [(row["external_id"], row["status"]) for row in documents] == [("r1", "ready"), (None, "ready")]
     items = client.get(f"/v1/ingestion_jobs/{job['id']}/items").json()["data"]
     assert "text" in items[1]["error"]
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """Return a zip archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def test_an_archive_stands_for_its_members(client: TestClient) -> None:
+    """Each is an item under its path; of one that is damaged the rest is told, and other files go on."""
+    collection = new_collection(client)
+    whole = zipped({"a/one.txt": b"Member one.", "b.md": b"# Member two", "none.txt": b"", ".hidden": b"x"})
+    files = [
+        ("files", ("all.zip", whole, "application/zip")),
+        ("files", ("broken.zip", whole[:40], "application/zip")),
+        ("files", ("last.txt", b"The last file.", "text/plain")),
+    ]
+    fields = {"collection": collection, "metadata": '{"from": "zip"}'}
+    response = client.post("/v1/ingestion_jobs", files=files, data=fields)
+    assert response.status_code == 202
+    job = when_over(client, response.json()["id"])
+    items = client.get(f"/v1/ingestion_jobs/{job['id']}/items").json()["data"]
+    assert [(item["name"], item["status"]) for item in items] == [
+        ("a/one.txt", "done"),
+        ("b.md", "done"),
+        ("none.txt", "failed"),
+        ("broken.zip", "failed"),
+        ("last.txt", "done"),
+    ]
+    documents = client.get("/v1/documents", params={"collection": collection, "status": "ready"}).json()
+    assert {row["external_id"] for row in documents["data"]} == {"a/one.txt", "b.md", None}
+    assert all(row["metadata"] == {"from": "zip"} for row in documents["data"])
+
+
+def test_a_file_of_json_lines_stands_for_its_lines(client: TestClient) -> None:
+    """In the form's collection, unless a line names its own."""
+    collection, other = new_collection(client), new_collection(client)
+    lines = [{"text": "Here.", "external_id": "h"}, {"text": "There.", "collection": other}]
+    body = "\n".join(json.dumps(line) for line in lines).encode()
+    response = client.post(
+        "/v1/ingestion_jobs", files=[("files", ("r.jsonl", body))], data={"collection": collection}
+    )
+    assert when_over(client, response.json()["id"])["counts"]["done"] == 2
+    for name in (collection, other):
+        assert len(client.get("/v1/documents", params={"collection": name}).json()["data"]) == 1
+
+
+def test_a_repeated_request_returns_the_job_of_the_first(client: TestClient) -> None:
+    """With an Idempotency-Key; other keys, and none, make new jobs."""
+    collection = new_collection(client)
+    key = {"Idempotency-Key": f"key of {collection}"}
+
+    def send(text: str, headers: dict[str, str] | None = None) -> str:
+        files = [("files", ("x.txt", text.encode()))]
+        response = client.post(
+            "/v1/ingestion_jobs", files=files, data={"collection": collection}, headers=headers
+        )
+        assert response.status_code == 202
+        return str(response.json()["id"])
+
+    first = send("First text.", key)
+    assert send("First text.", key) == first
+    assert send("First text.") != first
+    assert send("Other text.", {"Idempotency-Key": f"other key of {collection}"}) != first
+    when_over(client, first)
+    assert send("First text.", key) == first
+
+
+def test_a_request_that_broke_off_frees_its_key(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repetition takes in what is missing."""
+    collection = new_collection(client)
+    headers = {"Idempotency-Key": f"broken {collection}"}
+    files = [("files", ("x.txt", b"Some text."))]
+
+    def break_off(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rag_service.api.bulk.add_to_job", break_off)
+        broken = client.post(
+            "/v1/ingestion_jobs", files=files, data={"collection": collection}, headers=headers
+        )
+    assert broken.status_code == 500
+    again = client.post("/v1/ingestion_jobs", files=files, data={"collection": collection}, headers=headers)
+    assert when_over(client, again.json()["id"])["counts"]["done"] == 1
+
+
+def test_only_failed_items_are_retried(client: TestClient) -> None:
+    """They are queued again, the others stay as they are."""
+    collection = new_collection(client)
+    files = [("files", ("a.txt", b"Good text.")), ("files", ("b.pdf", b"%PDF-1.7 broken"))]
+    job_id = client.post("/v1/ingestion_jobs", files=files, data={"collection": collection}).json()["id"]
+    assert when_over(client, job_id)["counts"]["failed"] == 1
+    retried = client.post(f"/v1/ingestion_jobs/{job_id}/retry").json()
+    assert (retried["counts"]["done"], retried["counts"]["failed"]) == (1, 0)
+    assert when_over(client, job_id)["counts"]["failed"] == 1
+    items = client.get(f"/v1/ingestion_jobs/{job_id}/items").json()["data"]
+    assert [item["attempts"] for item in items] == [1, 1]
 
 
 def test_items_are_paged(client: TestClient) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import DamagedDocument, InvalidRequest, TooLarge
-from rag_service.cli.archives import DAMAGED
-from rag_service.cli.sources import Source, check_paths, check_size, find_sources, parts_of
+from rag_service.cli.sources import check_paths, check_size, find_sources, parts_of
+from rag_service.sources.archives import DAMAGED
+from rag_service.sources.source import Source
 
 NOWHERE = Path("/nowhere")
 LIMIT = 1 << 20

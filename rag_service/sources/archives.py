@@ -6,8 +6,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from rag_service.cli.sources import READ_BYTES, Parts, Source, no_parts
+from rag_service.sources.source import READ_BYTES, Parts, Source, no_parts
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
@@ -16,25 +17,25 @@ DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOF
 _ENCRYPTED = 0x1  # a member's first flag bit (APPNOTE.TXT, section 4.4.4)
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(name: str) -> bool:
     """Tell an archive by its name; Office files are zip archives too, and documents."""
-    return path.name.lower().endswith((".zip", *_TAR))
+    return name.lower().endswith((".zip", *_TAR))
 
 
-def members(path: Path) -> Iterator[Source]:
+def members(name: str, file: Path | IO[bytes]) -> Iterator[Source]:
     """Yield the archive's files under their paths in it; hidden ones are left out.
 
     An archive that is damaged yields, after what can be read of it, itself with its problem.
     """
     try:
-        yield from _zip_members(path) if path.suffix.lower() == ".zip" else _tar_members(path)
+        yield from _zip_members(file) if name.lower().endswith(".zip") else _tar_members(file)
     except DAMAGED as error:
         problem = f"The archive can not be read any further ({error}); make it again."
-        yield Source(path.name, no_parts, 0, problem=problem)
+        yield Source(name, no_parts, 0, problem=problem)
 
 
-def _zip_members(path: Path) -> Iterator[Source]:
-    with zipfile.ZipFile(path) as archive:
+def _zip_members(file: Path | IO[bytes]) -> Iterator[Source]:
+    with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if not member.is_dir() and not _is_hidden(member.filename):
                 encrypted = bool(member.flag_bits & _ENCRYPTED)
@@ -48,8 +49,8 @@ def _zip_members(path: Path) -> Iterator[Source]:
                 )
 
 
-def _tar_members(path: Path) -> Iterator[Source]:
-    with tarfile.open(path) as archive:
+def _tar_members(file: Path | IO[bytes]) -> Iterator[Source]:
+    with tarfile.open(file) if isinstance(file, Path) else tarfile.open(fileobj=file) as archive:
         for member in archive:
             if member.isfile() and not _is_hidden(member.name):
                 name = member.name.removeprefix("./")
@@ -64,8 +65,8 @@ def _tar_members(path: Path) -> Iterator[Source]:
 
 def _zip_parts(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Parts:
     def parts() -> Iterator[bytes]:
-        with archive.open(member) as file:
-            while part := file.read(READ_BYTES):
+        with archive.open(member) as opened:
+            while part := opened.read(READ_BYTES):
                 yield part
 
     return parts
@@ -73,8 +74,8 @@ def _zip_parts(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Parts:
 
 def _tar_parts(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Parts:
     def parts() -> Iterator[bytes]:
-        file = archive.extractfile(member)
-        while file is not None and (part := file.read(READ_BYTES)):
+        opened = archive.extractfile(member)
+        while opened is not None and (part := opened.read(READ_BYTES)):
             yield part
 
     return parts
