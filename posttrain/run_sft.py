@@ -32,8 +32,9 @@ class Run:
 def run_sft(run: Run) -> Progress:
     """Train, and print a line a step (on a terminal it is overwritten)."""
     base = find_model(run.model, models_dir=Settings.load().models_dir)
+    how = replace(run.how, kept=_keeps(run)) if isinstance(run.how, Lora) else run.how
     trainee = load_trainee(
-        base.folder, run.how, seed=run.plan.seed, precision=run.precision, recompute=run.recompute
+        base.folder, how, seed=run.plan.seed, precision=run.precision, recompute=run.recompute
     )
     course = _course(run, trainee, base)
     typer.echo(f"{len(course.train)} conversations to train on, {len(course.dev)} for development")
@@ -57,8 +58,7 @@ def _examples(run: Run, trainee: Trainee, name: str) -> list[Example]:
 
 
 def _kept(run: Run, trainee: Trainee, base: ModelFiles, examples: list[Example]) -> Activations | None:
-    """In a single epoch each is read once: keeping them would gain nothing."""
-    if not run.how.first_layer or run.plan.epochs == 1:
+    if not _keeps(run):
         return None
     fingerprint = f"{base.sha256} {run.precision}"
     return keep_activations(

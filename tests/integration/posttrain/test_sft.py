@@ -12,9 +12,10 @@ from posttrain.activations import keep_activations
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.examples import Example, Row, batch_of, example_of, pack
 from posttrain.sft import Course, Plan, Point, learning_rate, train
-from posttrain.trainee import Full, Lora, Trainee, load_trainee
+from posttrain.trainee import DESCRIPTIONS, Full, Lora, Trainee, load_trainee
 from rag_service.answering.conversation import SourcePassage, user
 from rag_service.answering.local_model import load_chat_model
+from rag_service.answering.markers import Marker
 from tests.tiny_models import write_tiny_model
 
 pytestmark = [
@@ -192,3 +193,22 @@ def test_learning_rate_warms_up_and_falls_to_its_floor() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[10] == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_new_token_can_be_the_likeliest_before_it_learned_anything(base: Path) -> None:
+    """At the mean of its words' embeddings its logit would be their mean, which is never the greatest."""
+    trainee = load_trainee(base, CPU_LORA)
+    vocabulary = trainee.template.vocabulary
+    weights = trainee.model.get_input_embeddings().weight.detach()
+    row = weights[vocabulary.control[Marker.REFUSAL]]
+    words = weights[vocabulary.encode(DESCRIPTIONS[Marker.REFUSAL])]
+    step = row - words.mean(dim=0)  # a hidden state that points there
+    assert row @ step > (words @ step).max()
+
+
+def test_new_tokens_learn_only_where_no_activations_are_kept(base: Path) -> None:
+    """What is kept holds the tokens as they were."""
+    kept = load_trainee(base, CPU_LORA).trainable()
+    read_once = load_trainee(base, replace(CPU_LORA, kept=False)).trainable()
+    assert not any("trainable_tokens" in name for name in kept)
+    assert any("trainable_tokens" in name for name in read_once)
