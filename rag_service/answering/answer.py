@@ -29,6 +29,7 @@ from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.tools import Search, ToolCall, ToolLoop
 from rag_service.answering.verification import Entails
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
+from rag_service.retrieval.follow_ups import query_of
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
@@ -264,8 +265,8 @@ def _search_request(request: AnswerRequest, query: str) -> SearchRequest:
 
 
 def _query_of(request: AnswerRequest) -> str:
-    """Return what is searched for: a follow-up takes the user's turn before it along."""
-    earlier = [message.text for message in request.messages[:-1] if message.role == "user"]
-    if not request.rewrite_query or not earlier:
+    """Return what is searched for."""
+    if not request.rewrite_query:
         return request.question
-    return f"{earlier[-1]} {request.question}"
+    earlier = [message.text for message in request.messages[:-1] if message.role == "user"]
+    return query_of([*earlier, request.question])
