@@ -1,9 +1,10 @@
 """Questions to probe with: lines of public question sets, or records about the user's own documents."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from corpus.errors import InvalidRecord
 from posttrain.data.files import Json, read_json_lines
@@ -45,6 +46,19 @@ def read_probe_questions(path: Path, source: Source) -> Iterator[ProbeQuestion]:
             question = _from_row(question_id, row, source, place=f"{path.name}, line {number}")
         if question:
             yield question
+
+
+def spread(questions: Sequence[ProbeQuestion]) -> list[ProbeQuestion]:
+    """Return the questions in an order of which every beginning is spread evenly over popularity.
+
+    The ranks are taken in van der Corput's order (1935): first the least popular, then the middle, then the
+    quarters. So a run that is stopped has asked about all of the range. Questions of like popularity, or of
+    none, are in the order of their ids' hashes.
+    """
+    ranked = sorted(questions, key=lambda each: (each.popularity or 0.0, crc32(each.id.encode())))
+    bits = max(len(ranked) - 1, 1).bit_length()
+    places = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return [ranked[place] for place in places if place < len(ranked)]
 
 
 def _record(row: dict[str, Json]) -> Record:

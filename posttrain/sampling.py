@@ -12,13 +12,15 @@ from typing import Literal
 from zlib import crc32
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from corpus.linear import Int8Linear, int8_is_exact
 from rag_service.answering.adapter import load_adapter
 from rag_service.answering.chat_model import Sampling
 from rag_service.answering.conversation import Message, Part
 from rag_service.answering.generation import GeneratedText, is_loop
+from rag_service.answering.llama import Precision
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.model_files import find_model
 from rag_service.answering.template import Template, load_template
@@ -65,13 +67,17 @@ class BatchSampler:
     ) -> list[tuple[Completion, ...]]:
         """Return `count` completions for each prompt, in order.
 
-        At most `ROWS_AT_ONCE` rows are written at once. With a seed the same prompts, in the same
-        order, give the same completions.
+        At most `ROWS_AT_ONCE` rows are written at once; prompts of like length share a batch, so that
+        little of it is padding. With a seed the same prompts, in the same order, give the same completions.
         """
         step = max(1, ROWS_AT_ONCE // count)
-        starts = range(0, len(prompts), step)
-        pieces = (self._sample(prompts[start : start + step], sampling, count) for start in starts)
-        return [completions for piece in pieces for completions in piece]
+        order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+        written: dict[int, tuple[Completion, ...]] = {}
+        for start in range(0, len(order), step):
+            places = order[start : start + step]
+            completions = self._sample([prompts[place] for place in places], sampling, count)
+            written |= zip(places, completions, strict=True)
+        return [written[place] for place in range(len(prompts))]
 
     def _sample(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, count: int
@@ -113,8 +119,24 @@ class BatchSampler:
         return generator
 
 
-def load_sampler(model: str, *, models_dir: Path, adapter: str = "") -> BatchSampler:
+class _EightBits(nn.Module):
+    """A product in 8 bits, the service's own."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self._product = Int8Linear(weight)
+
+    def forward(self, states: Tensor) -> Tensor:
+        product: Tensor = self._product(states.flatten(0, -2))
+        return product.unflatten(0, states.shape[:-1])
+
+
+def load_sampler(
+    model: str, *, models_dir: Path, adapter: str = "", precision: Precision = "float32"
+) -> BatchSampler:
     """Load a model as `load_chat_model` finds it, an adapter merged in; on a GPU in bfloat16 if there is one.
+
+    With `int8` a CPU multiplies in 8 bits, as the service does where that is exact.
 
     Raises:
         ModelError: as `load_chat_model`.
@@ -124,11 +146,25 @@ def load_sampler(model: str, *, models_dir: Path, adapter: str = "") -> BatchSam
     causal = load_causal_model(files.folder, merged)
     if torch.cuda.is_available():
         causal.to(device="cuda", dtype=torch.bfloat16)  # type: ignore[call-arg]  # its decorator hides self
+    elif precision == "int8":
+        _narrow(causal)
     name = f"{files.name}+{Path(adapter).resolve().name}" if adapter else files.name
     sha256 = f"{files.sha256}+{merged.sha256}" if merged else files.sha256
     return BatchSampler(
         causal, load_template(files.folder, Path(adapter) if adapter else None), name=name, sha256=sha256
     )
+
+
+def serving_precision() -> Precision:
+    """Return the precision in which the service would compute on this machine."""
+    return "int8" if int8_is_exact() and not torch.cuda.is_available() else "float32"
+
+
+def _narrow(causal: PreTrainedModel) -> None:
+    for parent in list(causal.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear) and child.bias is None:
+                setattr(parent, name, _EightBits(child.weight.detach()))
 
 
 @dataclass

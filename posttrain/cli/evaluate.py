@@ -1,6 +1,6 @@
 """`rag-train eval`: the answerer's table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import InvalidRequest
+from posttrain.cli.retriever import opened_collection
 from posttrain.data.files import read_records
 
 if TYPE_CHECKING:
     from corpus.embedding import Embedder
     from posttrain.calibration import Search
-    from rag_service.retrieval.passages import Passage
 
 _PASSAGES = 5  # as many as the records of a reading set have
 
@@ -85,16 +85,9 @@ def _opened(collection: str | None) -> "Iterator[tuple[Search | None, Embedder]]
     """Yield the real retriever over a collection, if one is asked for, and the embedder."""
     from corpus.embedding import load_embedder
     from corpus.settings import Settings
-    from rag_service.cli.workplace import open_service
-    from rag_service.retrieval.search import SearchRequest
 
     if collection is None:
         yield None, load_embedder(Settings.load().embedder)
         return
-    with open_service() as service:
-        embedder, retriever = service.embedder.make(), service.retriever.make()
-
-        def search(question: str) -> "Sequence[Passage]":
-            return retriever.search(SearchRequest(question, (collection,), top_k=_PASSAGES)).passages
-
-        yield search, embedder
+    with opened_collection(collection) as (search, embedder):
+        yield lambda question: search(question, _PASSAGES), embedder

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from itertools import islice
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +11,14 @@ import typer
 from posttrain.cli.options import License, Source
 from posttrain.data.files import write_records
 from posttrain.data.reading import Source as DataSource
-from posttrain.probe_questions import read_probe_questions
+from posttrain.probe_questions import read_probe_questions, spread
 from rag_service.answering.chat_model import Sampling
 from rag_service.cli import terminal
 
 if TYPE_CHECKING:
     from posttrain.judging import Judge
+
+_BATCHES = 4  # of questions, sorted by length, between two writings of results
 
 
 def probe(
@@ -30,7 +32,9 @@ def probe(
     draws: Annotated[int, typer.Option(min=1, help="Answers drawn to each question.")] = 8,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.7,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 32,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many questions of each file.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of each file, spread over popularity.")
+    ] = None,
     *,
     search: Annotated[
         bool, typer.Option("--search/--refuse", help="What is taught where nothing is known.")
@@ -48,20 +52,22 @@ def probe(
     from posttrain.probe import probe as run_probe
     from posttrain.probe import sampled_answers
     from posttrain.probe_report import make_report, probe_records, report_json, report_markdown
-    from posttrain.sampling import ROWS_AT_ONCE, load_sampler
+    from posttrain.sampling import ROWS_AT_ONCE, load_sampler, serving_precision
 
     given = DataSource(source, license_)
-    questions = [each for path in paths for each in islice(read_probe_questions(path, given), limit)]
-    sampler = load_sampler(model, models_dir=Settings.load().models_dir, adapter=adapter)
+    files = [spread(list(read_probe_questions(path, given)))[:limit] for path in paths]
+    questions = [each for row in zip_longest(*files) for each in row if each]  # files take turns
+    precision = serving_precision()
+    sampler = load_sampler(model, models_dir=Settings.load().models_dir, adapter=adapter, precision=precision)
     sampling = Sampling(max_tokens, temperature, seed, stop=("\n",))
-    settings = f"{sampler.sha256} {draws=} {temperature=} {max_tokens=} {seed=}"
+    settings = f"{sampler.sha256} {precision} {draws=} {temperature=} {max_tokens=} {seed=}"
     results = run_probe(
         questions,
         sampled_answers(sampler, sampling, draws),
         out / "results.jsonl",
         settings=f"{settings} judge={Settings.load().chat_model}" if judge else settings,
         judge=_configured_judge() if judge else None,
-        at_once=max(1, ROWS_AT_ONCE // draws),
+        at_once=max(1, _BATCHES * ROWS_AT_ONCE // draws),
         progress=progress_line("probed", "questions"),
     )
     records = probe_records(questions, results, on_unknown="search" if search else "refuse")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -11,11 +12,15 @@ import typer
 
 from posttrain.cli.data import data
 from posttrain.cli.options import InFiles, License, OutFile
+from posttrain.cli.retriever import opened_collection
 from posttrain.data.files import read_records, write_records
 
 if TYPE_CHECKING:
     from rag_service.answering.conversation import Record
 
+DevPercent = Annotated[
+    int, typer.Option(min=0, max=100, help="Share of the documents that are held back from training.")
+]
 Seed = Annotated[int, typer.Option(help="Another seed draws other ones.")]
 
 
@@ -36,14 +41,33 @@ def distract(
     within_split: Annotated[
         bool, typer.Option("--within-split", help="Only near misses of the record's own split.")
     ] = False,
+    collection: Annotated[
+        str | None,
+        typer.Option(
+            help="Take what the service's search finds in this collection, not the input's passages."
+        ),
+    ] = None,
+    dev_percent: DevPercent = 5,
 ) -> None:
     """Put passages that look right beside the gold one, or in its place: then the reply is a refusal."""
     from corpus.embedding import load_embedder
     from corpus.settings import Settings
-    from posttrain.data.distractors import Distraction, PassagePool, distracted, pools_by_split
+    from posttrain.data.distractors import (
+        Distraction,
+        PassagePool,
+        RetrievedPool,
+        distracted,
+        pools_by_split,
+    )
+    from posttrain.data.reading import split_of
 
     records = list(_read(paths))
     how = Distraction(fewest, max(fewest, most), without_gold, seed)
+    if collection is not None:
+        splits = partial(split_of, dev_percent=dev_percent) if within_split else None
+        with opened_collection(collection) as (search, _):
+            _write(out, distracted(records, RetrievedPool(search, splits), how))
+        return
     embedder = load_embedder(Settings.load().embedder) if dense else None
     pool = pools_by_split(records, embedder) if within_split else PassagePool(records, embedder)
     _write(out, distracted(records, pool, how))
@@ -110,9 +134,7 @@ def write_questions(
     each: Annotated[int, typer.Option(min=1, help="Questions a passage.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
     license_: License = "the collection's own",
-    dev_percent: Annotated[
-        int, typer.Option(min=0, max=100, help="Share of the documents that are held back from training.")
-    ] = 5,
+    dev_percent: DevPercent = 5,
     seed: Seed = 0,
 ) -> None:
     """Let the service's chat model write questions about a collection; keep those that come back.

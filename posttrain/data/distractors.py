@@ -5,7 +5,7 @@ where the gold passage is taken out, so that the model learns it by heart. Here 
 refusal: what the passages do not say is not to be said.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from random import Random
@@ -13,12 +13,15 @@ from random import Random
 import numpy as np
 
 from corpus.embedding import Embedder
+from corpus.ids import chunk_public_id
 from corpus.lexical_index import LexicalIndex
 from posttrain.data.grounded import Grounded, grounded_of, refused, with_passages
 from rag_service.answering.conversation import Record, SourcePassage, Split
 from rag_service.evaluation.measures import contains_gold
+from rag_service.retrieval.passages import Passage
 
 _CANDIDATES = 24  # of which those that hold the answer fall out
+_MOST_RETRIEVED = 100  # of which most may be of another split
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,37 @@ class PassagePool:
         return (number for pair in both for number in pair if number is not None)
 
 
+class RetrievedPool:
+    """All passages of a collection, found by the service's own search, by vectors and words together.
+
+    `split_of` tells of a passage on which side its document is; the near misses of a record are then of its
+    own side.
+    """
+
+    def __init__(
+        self, search: Callable[[str, int], Sequence[Passage]], split_of: Callable[[str], Split] | None = None
+    ) -> None:
+        """`search` returns that many passages for a question."""
+        self._search = search
+        self._split_of = split_of
+
+    def near_misses(self, parts: Grounded, count: int, _random: Random) -> list[SourcePassage]:
+        """Return what is found for the question; see `PassagePool`. Where too little is, there are fewer."""
+        own = {passage.id for passage in parts.passages}
+        found = (
+            SourcePassage(chunk_public_id(each.chunk_id), each.text, each.document_title)
+            for each in self._search(
+                parts.question, _MOST_RETRIEVED if self._split_of else _CANDIDATES + count
+            )
+            if self._split_of is None or self._split_of(each.document_title) == parts.record.split
+        )
+        fitting = (each for each in found if each.id not in own and not _tells(each, parts.record.meta.gold))
+        return list(islice(fitting, max(count, 0)))
+
+
+Pool = PassagePool | RetrievedPool
+
+
 def pools_by_split(records: Sequence[Record], embedder: Embedder | None = None) -> dict[Split, PassagePool]:
     """Return a pool for each split: no passage that is evaluated on stands as near miss in training."""
     return {
@@ -84,7 +118,7 @@ def pools_by_split(records: Sequence[Record], embedder: Embedder | None = None) 
 
 
 def distracted(
-    records: Iterable[Record], pool: PassagePool | Mapping[Split, PassagePool], how: Distraction
+    records: Iterable[Record], pool: Pool | Mapping[Split, PassagePool], how: Distraction
 ) -> Iterator[Record]:
     """Yield each grounded record among near misses, the gold passage at a random place.
 
@@ -100,7 +134,7 @@ def distracted(
         count = random.randint(how.fewest, how.most)
         loses_gold = bool(parts.gold) and random.random() < how.without_gold
         kept = [] if loses_gold else list(parts.passages)
-        own = pool if isinstance(pool, PassagePool) else pool[record.split]
+        own = pool if isinstance(pool, Pool) else pool[record.split]
         passages = kept + own.near_misses(parts, count - len(kept), random)
         random.shuffle(passages)
         if not loses_gold:

@@ -13,12 +13,32 @@ from posttrain.asking import ask
 from posttrain.data.grounded import grounded_of
 from posttrain.data.reading import Source, grounded_record, split_of
 from rag_service.answering.chat_model import ChatModel, Sampling
-from rag_service.answering.conversation import Message, Record, SourcePassage, assistant, user
+from rag_service.answering.conversation import Message, Part, Record, SourcePassage, assistant, user
+from rag_service.answering.markers import Delta
 from rag_service.evaluation.measures import contains_gold, token_f1, without_markers
 
 Fate = Literal["kept", "unreadable", "not in the text", "gives itself away", "repeated", "lost on the way"]
 REQUEST = "Write a question that this text answers, and the answer in a few words of the text."
+_OPENING = "Question:"
 _FORM = re.compile(r"\s*(?:Question|Q): *(?P<question>[^\n]+?)\s*\n+\s*(?:Answer|A): *(?P<answer>[^\n]+)")
+# What an untrained model is shown first: of 16 passages of the demo corpus it then asked something that
+# can be read about 12, without them about none.
+_EXAMPLES = (
+    (
+        SourcePassage(
+            "", "The mill was built in 1874 by the brothers Adler. It ground rye until 1921.", "The mill"
+        ),
+        "Who built the mill?",
+        "the brothers Adler",
+    ),
+    (
+        SourcePassage(
+            "", "Tours of the caves begin at the upper gate and take 40 minutes.", "Visiting the caves"
+        ),
+        "How long does a tour of the caves take?",
+        "40 minutes",
+    ),
+)
 _LONGEST_ANSWER = 15  # words
 _SAME_F1 = 0.5
 
@@ -91,7 +111,18 @@ def writing_records(records: Iterable[Record]) -> Iterator[Record]:
 
 def _write(passage: SourcePassage, model: ChatModel, *, seed: int, greedy: bool) -> WrittenQuestion | None:
     sampling = Sampling(max_tokens=80, temperature=0.0 if greedy else 0.7, seed=seed)
-    return read_question(ask(model, writing_messages(passage), sampling=sampling).text)
+    if model.skill == "trained":
+        return read_question(ask(model, writing_messages(passage), sampling=sampling).text)
+    with model.begin((*_example_turns(), *writing_messages(passage))) as turn:
+        turn.append(Part("text", _OPENING))
+        said = [item.text for item in turn.generate(sampling) if isinstance(item, Delta)]
+    return read_question(_OPENING + "".join(said))
+
+
+def _example_turns() -> Iterator[Message]:
+    for passage, question, answer in _EXAMPLES:
+        yield from writing_messages(passage)
+        yield assistant(f"{_OPENING} {question}\nAnswer: {answer}")
 
 
 def _fate(

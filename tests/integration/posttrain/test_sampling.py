@@ -7,6 +7,7 @@ import pytest
 from posttrain.sampling import BatchSampler, Completion, load_sampler
 from rag_service.answering.chat_model import Sampling
 from rag_service.answering.conversation import user
+from rag_service.answering.llama import Precision
 from rag_service.answering.local_model import load_chat_model
 from rag_service.answering.markers import Call, Delta
 from tests.tiny_models import write_tiny_model
@@ -38,10 +39,12 @@ def ask(sampler: BatchSampler, sampling: Sampling, count: int = 1) -> list[tuple
     return sampler.sample([sampler.prompt([user(question)]) for question in QUESTIONS], sampling, count=count)
 
 
-def test_batched_greedy_equals_single_greedy(base: Path, sampler: BatchSampler, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_batched_greedy_equals_single_greedy(base: Path, tmp_path: Path, precision: Precision) -> None:
     """Prompts of different lengths side by side get the answers that the service gives one by one."""
     sampling = Sampling(max_tokens=40)
-    model = load_chat_model(str(base), models_dir=tmp_path, precision="float32")
+    sampler = load_sampler(str(base), models_dir=tmp_path, precision=precision)
+    model = load_chat_model(str(base), models_dir=tmp_path, precision=precision)
     for question, (completion,) in zip(QUESTIONS, ask(sampler, sampling), strict=True):
         with model.begin([user(question)]) as turn:
             items = list(turn.generate(sampling))

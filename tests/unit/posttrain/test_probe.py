@@ -1,6 +1,7 @@
 """What counts as known, what a kill costs, and what is taught about either."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from corpus.errors import InvalidRecord, ModelError
 from posttrain.data.reading import SQUAD, Source, grounded_record
 from posttrain.judging import judge_by
 from posttrain.probe import ProbeResult, probe, score
-from posttrain.probe_questions import ProbeQuestion, read_probe_questions
+from posttrain.probe_questions import ProbeQuestion, read_probe_questions, spread
 from posttrain.probe_report import make_report, probe_records, report_markdown
 from posttrain.sampling import Completion
 from rag_service.answering.conversation import Message, Part, SourcePassage, record_to_json
@@ -146,3 +147,16 @@ def test_question_files_and_records_are_read(tmp_path: Path) -> None:
     path.write_text('{"question": "Who?"}\n', encoding="utf-8")
     with pytest.raises(InvalidRecord, match="line 1"):
         list(read_probe_questions(path, SOURCE))
+
+
+def test_every_beginning_is_spread_over_popularity() -> None:
+    """Of any number that is asked first, each quarter of the range has about a fourth; none is lost."""
+    questions = [question(number, popularity=number) for number in range(100)]
+    ordered = spread(questions)
+    assert sorted(each.id for each in ordered) == sorted(each.id for each in questions)
+    for count in (8, 20, 50):
+        quarters = Counter(int((each.popularity or 0) // 25) for each in ordered[:count])
+        assert all(abs(quarters[n] - count / 4) <= 2 for n in range(4)), (count, quarters)
+    assert spread(questions[::-1]) == ordered
+    assert [each.id for each in spread(questions[:1])] == ["q-0"]
+    assert spread([]) == []

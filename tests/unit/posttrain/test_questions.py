@@ -87,3 +87,19 @@ def test_records_turned_around_are_read_back() -> None:
 def test_tally_tells_how_many_are_kept_and_why_others_are_not() -> None:
     """Counts in one line."""
     assert tally({"kept": 2, "unreadable": 1}) == "3 questions written, 2 kept (1 unreadable)"
+
+
+def test_an_untrained_model_is_shown_examples_and_begun_for() -> None:
+    """It has no idea of the form; its own words go on where "Question:" stands."""
+    turns: list[int] = []
+
+    def speak(messages: Sequence[Message], parts: Sequence[Part]) -> Said:
+        if tuple(messages[-1:]) != writing_messages(PASSAGE):  # the way back
+            return [Delta("text", "It burns 14 litres [1].")]
+        turns.append(len(messages))
+        assert parts[-1].text == "Question:"
+        return [Delta("text", " What does Agnes burn?\nAnswer: 14 litres.")]
+
+    (record,) = write_questions([PASSAGE], FakeChatModel(speak, skill="none"), SOURCE)
+    assert record.messages[0].text == "What does Agnes burn?"
+    assert turns == [5]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from posttrain.asking import as_retrieved
 from posttrain.data.arithmetic import import_gsm8k, reasoned
-from posttrain.data.distractors import Distraction, PassagePool, distracted, pools_by_split
+from posttrain.data.distractors import Distraction, PassagePool, RetrievedPool, distracted, pools_by_split
 from posttrain.data.grounded import grounded_of
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.data.swaps import about_others, changed_facts, other_answer
@@ -152,3 +153,24 @@ def test_near_misses_within_the_split_do_not_cross_it(records: list[Record]) -> 
         for split in ("train", "dev")
     }
     assert ids == {"train": {"p0", "p2", "p4"}, "dev": {"p1", "p3", "p5"}}
+
+
+def test_near_misses_of_a_collection_are_what_the_search_finds(records: list[Record]) -> None:
+    """In its order, without the record's own passage and any that tells the answer, of its own side alone."""
+    texts = (
+        "Orson Kovacs keeps the generators.",
+        "Kovacs has generators.",
+        "Milo keeps vans.",
+        "Tea at four.",
+    )
+    found = [
+        replace(as_retrieved(n, SourcePassage("d", text, f"T{n}")), chunk_id=n)
+        for n, text in enumerate(texts)
+    ]
+    parts = grounded_of(records[0])
+    assert parts is not None
+    own = replace(parts, passages=(SourcePassage("chk_0", texts[0], "T0"),))
+    pool = RetrievedPool(lambda _question, _count: found)
+    assert [each.id for each in pool.near_misses(own, 2, Random(0))] == ["chk_2", "chk_3"]  # noqa: S311 - a draw
+    sided = RetrievedPool(lambda _question, _count: found, lambda title: "dev" if title == "T2" else "train")
+    assert [each.id for each in sided.near_misses(own, 2, Random(0))] == ["chk_3"]  # noqa: S311 - same
