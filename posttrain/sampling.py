@@ -128,7 +128,7 @@ class _EightBits(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         product: Tensor = self._product(states.flatten(0, -2))
-        return product.unflatten(0, states.shape[:-1])
+        return product.view(*states.shape[:-1], -1)
 
 
 def load_sampler(
