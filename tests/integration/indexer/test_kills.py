@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,9 +82,11 @@ def require_every_file_once(database: Database, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("kind", "workers"), [("sqlite", 1), ("postgresql", 1), ("sqlite", 2), ("postgresql", 2)]
+)
 def test_anything_killed_fifty_times_loses_nothing(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+    kind: str, workers: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Uploads, replacements, deletions, compactions, reindexes, promotions and rollbacks are killed."""
     moments = random.Random(5)  # noqa: S311 - moments, no secrets
@@ -97,7 +100,13 @@ def test_anything_killed_fifty_times_loses_nothing(
         create_collection(session, name="default", embedder=killable.FIRST)
     log = tmp_path / "log.jsonl"
     for life in range(KILLS_OF_ANYTHING):
-        assert kill_after(moments.uniform(0.1, 1.2), killable.do_anything, url, tmp_path, log, life)
+        others = [killable.start(killable.work_on, url, tmp_path) for _ in range(workers - 1)]
+        moment = moments.uniform(0.1, 1.2) * (3 if others else 1)  # starting beside others takes longer
+        assert kill_after(moment, killable.do_anything, url, tmp_path, log, life)
+        for other in others:
+            time.sleep(moments.uniform(0, 0.3))
+            other.kill()
+            other.join()
         require_whole(database, tmp_path)
     assert not kill_after(120, killable.settle, url, tmp_path)
     require_whole(database, tmp_path)
