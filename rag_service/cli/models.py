@@ -55,10 +55,13 @@ def activate(
 
     Refused if it is worse than the active one on the gate, or made for another base model.
     """
+    from corpus.errors import Conflict
     from corpus.settings import Settings
     from rag_service import answer_models
 
     settings = Settings.load()
+    if settings.chat_base_url:
+        raise Conflict("The chat model runs on a server (RAG_CHAT_BASE_URL); switch it there.")
     with open_database(settings) as database, database.write() as session:
         row = _known(session, model, settings)
         _check_fits(row, settings)
@@ -80,34 +83,40 @@ def rollback() -> None:
 
 def _known(session: "Session", model: str, settings: "Settings") -> "AnswerModel":
     """Find a model; a published folder, such as one that came with a release, is registered if it is new."""
-    from corpus.errors import AnswerModelNotFound
+    from corpus.errors import AnswerModelNotFound, Conflict
     from rag_service import answer_models
     from rag_service.answering.adapter import load_adapter
     from rag_service.answering.model_files import find_model
 
     folder = Path(model)
-    try:
-        return answer_models.find_model(session, folder.name if folder.is_dir() else model)
-    except AnswerModelNotFound:
-        if not folder.is_dir():
-            raise
+    if not folder.is_dir():
+        return answer_models.find_model(session, model)
     base = find_model(settings.chat_model, models_dir=settings.models_dir)
-    return answer_models.register(
-        session,
-        folder,
-        base_sha256=base.sha256,
-        adapter_sha256=load_adapter(folder, base_sha256=base.sha256).sha256,
-        evaluation=answer_models.read_scores(folder),
-    )
+    sha256 = load_adapter(folder, base_sha256=base.sha256).sha256
+    try:
+        row = answer_models.find_model(session, folder.name)
+    except AnswerModelNotFound:
+        return answer_models.register(
+            session,
+            folder,
+            base_sha256=base.sha256,
+            adapter_sha256=sha256,
+            evaluation=answer_models.read_scores(folder),
+        )
+    if row.adapter_sha256 != sha256:
+        raise Conflict(f"Another model is registered as {row.name}; give the folder another name.")
+    row.path = str(folder.resolve())  # it may have moved
+    return row
 
 
 def _check_fits(row: "AnswerModel", settings: "Settings") -> None:
-    """See that the adapter is whole and made for the base model of the settings."""
+    """See that the adapter is the one that was registered, and made for the base model of the settings."""
     from corpus.errors import Conflict
     from rag_service.answering.adapter import load_adapter
     from rag_service.answering.model_files import find_model
 
-    if settings.chat_base_url:
-        raise Conflict("The chat model runs on a server (RAG_CHAT_BASE_URL); switch it there.")
     base = find_model(settings.chat_model, models_dir=settings.models_dir)
-    load_adapter(Path(row.path), base_sha256=base.sha256)
+    if load_adapter(Path(row.path), base_sha256=base.sha256).sha256 != row.adapter_sha256:
+        raise Conflict(
+            f"The files of {row.name} changed since it was registered; publish it under a new name."
+        )

@@ -75,3 +75,27 @@ def test_an_adapter_of_another_base_model_is_refused(
     assert rag("models", "activate", "nothing") == 1
     assert "no model 'nothing'" in capsys.readouterr().err
     assert answering() == "tiny"
+
+
+def test_a_moved_folder_is_found_and_a_changed_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name stays with the files that were registered under it, wherever they lie."""
+    base = write_tiny_model(tmp_path / "tiny")
+    monkeypatch.setenv("RAG_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("RAG_CHAT_MODEL", str(base))
+    folder = published(tmp_path / "one" / "good", base, 0.9)
+    assert rag("models", "activate", folder) == 0
+    moved = tmp_path / "two" / "good"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    assert rag("models", "rollback") == 0
+    assert rag("models", "activate", moved) == 0
+    assert answering() == "tiny+good"
+    config = json.loads((moved / "adapter_config.json").read_text(encoding="utf-8"))
+    (moved / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 8}), encoding="utf-8")
+    assert rag("models", "activate", moved) == 1
+    assert rag("models", "activate", "good") == 1
+    told = capsys.readouterr().err
+    assert "Another model is registered" in told
+    assert "changed since" in told
