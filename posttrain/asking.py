@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from corpus.embedding import Embedder
 from rag_service.answering.chat_model import ChatModel, Sampling
 from rag_service.answering.conversation import Message, SourcePassage
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.prompt import Prompt, build_prompt, system_text
+from rag_service.answering.quoting import FACTS, best_sentences, in_excerpts
 from rag_service.answering.refusals import is_refusal
 from rag_service.answering.tools import ToolCall, ToolLoop
 from rag_service.retrieval.passages import Passage, Scores
@@ -34,9 +36,13 @@ def ask(
     passages: Sequence[SourcePassage] = (),
     *,
     sampling: Sampling,
+    embedder: Embedder | None = None,
 ) -> Written:
-    """Let the model write a turn, as the service does after a search, or without any if it is off."""
-    prompt = _prompt(model, messages, passages, sampling, search=bool(passages))
+    """Let the model write a turn, as the service does after a search, or without any if it is off.
+
+    With an embedder a trained model reads excerpts, as it does in the service; else whole passages.
+    """
+    prompt = _prompt(model, messages, passages, sampling, search=bool(passages), embedder=embedder)
     loop = ToolLoop(None, list(prompt.in_context))
     with model.begin(prompt.messages) as turn:
         turn.append(*prompt.opening)
@@ -62,11 +68,15 @@ def _prompt(
     sampling: Sampling,
     *,
     search: bool,
+    embedder: Embedder | None = None,
 ) -> Prompt:
+    found = [as_retrieved(number, passage) for number, passage in enumerate(passages)]
+    if embedder and model.skill == "trained":
+        found = in_excerpts(found, best_sentences(messages[-1].text, found, embedder)[:FACTS])
     return build_prompt(
         model,
         messages,
-        [as_retrieved(number, passage) for number, passage in enumerate(passages)],
+        found,
         query=messages[-1].text,
         max_tokens=sampling.max_tokens,
         opening=system_text(DAY, search=search if model.skill == "trained" else None),

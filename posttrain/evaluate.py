@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
+from corpus.embedding import Embedder
 from posttrain.asking import Written, ask, first_move
 from posttrain.calibration import NEAR_MISS, Search, is_found
 from posttrain.data.grounded import Grounded, grounded_of
@@ -85,13 +86,25 @@ def evaluate(
     sets: Mapping[str, Sequence[Record]],
     *,
     search: Search | None = None,
+    embedder: Embedder | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Evaluation:
-    """Ask every record's question and measure the replies; `search` finds passages in a collection."""
+    """Ask every record's question and measure the replies; `search` finds passages in a collection.
+
+    With an embedder a trained model reads excerpts of the passages, as in the service.
+    """
     reactions: list[Reaction] = []
-    wanted = [(_REACT[part], record) for part in SETS for record in sets.get(part, ())]
+    reads = {
+        "reading": partial(_reading, embedder=embedder),
+        "changed": partial(_changed, embedder=embedder),
+    }
+    react_to = _REACT | reads
+    wanted = [(react_to[part], record) for part in SETS for record in sets.get(part, ())]
     if search:
-        wanted += [(partial(_retrieved, search=search), record) for record in sets.get("reading", ())]
+        wanted += [
+            (partial(_retrieved, search=search, embedder=embedder), record)
+            for record in sets.get("reading", ())
+        ]
     for number, (react, record) in enumerate(wanted, start=1):
         reactions += react(model, record)
         progress(number, len(wanted))
@@ -111,13 +124,18 @@ def _estimates(reactions: Sequence[Reaction]) -> dict[str, Estimate]:
     }
 
 
-def _reading(model: ChatModel, record: Record) -> Iterator[Reaction]:
-    """A record whose gold passage does not fit the context is left out: it asks for the impossible."""
+def _reading(model: ChatModel, record: Record, *, embedder: Embedder | None = None) -> Iterator[Reaction]:
+    """A record whose gold passage does not fit the context is left out: it asks for the impossible.
+
+    Where excerpts are read, a gold passage that is not among them counts against the model.
+    """
     parts = grounded_of(record)
     if parts is None:
         return
-    written = ask(model, parts.history, parts.passages, sampling=_SHORT)
-    if not {passage.id for passage in parts.gold} <= {passage.id for passage in written.read}:
+    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder)
+    if embedder is None and not {passage.id for passage in parts.gold} <= {
+        passage.id for passage in written.read
+    }:
         return
     outcome = Outcome(_question(parts), _reply(written))
     shares = {name: measure(outcome) for name, measure in MEASURES.items() if name != "evidence recall"}
@@ -128,13 +146,15 @@ def _reading(model: ChatModel, record: Record) -> Iterator[Reaction]:
     yield _reaction("closed book", record, parts.question, alone, closed)
 
 
-def _retrieved(model: ChatModel, record: Record, *, search: Search) -> Iterator[Reaction]:
+def _retrieved(
+    model: ChatModel, record: Record, *, search: Search, embedder: Embedder | None = None
+) -> Iterator[Reaction]:
     parts = grounded_of(record)
     if parts is None or record.id.endswith(NEAR_MISS):
         return
     found = search(parts.question)
     read = [SourcePassage(_ANY, passage.text, passage.document_title) for passage in found]
-    written = ask(model, parts.history, read, sampling=_SHORT)
+    written = ask(model, parts.history, read, sampling=_SHORT, embedder=embedder)
     evidence = tuple(Evidence(_ANY, passage.text) for passage in parts.gold)
     outcome = Outcome(replace(_question(parts), evidence=evidence), _reply(written))
     shares = {f"retrieved: {name}": MEASURES[name](outcome) for name in _OF_RETRIEVED}
@@ -161,11 +181,11 @@ def _reply(written: Written) -> Reply:
     return Reply(written.text, written.refused, () if written.refused else citations)
 
 
-def _changed(model: ChatModel, record: Record) -> Iterator[Reaction]:
+def _changed(model: ChatModel, record: Record, *, embedder: Embedder | None = None) -> Iterator[Reaction]:
     parts = grounded_of(record)
     if parts is None:
         return
-    written = ask(model, parts.history, parts.passages, sampling=_SHORT)
+    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder)
     follows = not written.refused and contains_gold(written.text, record.meta.gold)
     shares = {"follows changed facts": (float(follows), 1.0)}
     yield _reaction("changed", record, parts.question, written, shares)

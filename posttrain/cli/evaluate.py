@@ -61,6 +61,7 @@ def evaluate(
             load_chat_model(model, models_dir=models_dir, adapter=adapter),
             sets,
             search=search,
+            embedder=embedder,
             progress=progress_line("asked", "records"),
         )
         judged = list(judge_evidence(sets.get("reading", ()), embedder, search))

@@ -24,7 +24,7 @@ from rag_service.answering.prompt import (
     system_text,
     tool_text,
 )
-from rag_service.answering.quoting import best_sentences, holds, rate_times_count
+from rag_service.answering.quoting import FACTS, best_sentences, holds, in_excerpts, rate_times_count
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.tools import Search, ToolCall, ToolLoop
 from rag_service.answering.verification import Entails
@@ -37,7 +37,6 @@ from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Timings"]
 
 _LIKELIER_THAN_NOT = 0.5  # evidence wanted for a model that can not tell by itself what it lacks
-_FACTS = 4  # sentences that an untrained model reads
 _BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
 _STEPS = Sampling(max_tokens=96)
 
@@ -128,8 +127,9 @@ class Answerer:
         if draft.found is None:
             return None
         draft.evidence = evidence_score(draft.query, draft.passages, self._embedder)
-        if self._model.skill == "none":
-            draft.facts = best_sentences(draft.query, draft.passages, self._embedder)[:_FACTS]
+        if self._model.skill != "instructed":
+            best = best_sentences(draft.query, draft.passages, self._embedder)[:FACTS]
+            draft.facts, draft.best = (best, ()) if self._model.skill == "none" else ((), best)
         if request.on_no_evidence == "answer":
             return None
         if self._model.skill != "none":
@@ -176,14 +176,16 @@ class Answerer:
         opening = self._opening(request)
         if draft.facts:
             return build_facts_prompt(request.question, draft.facts, draft.passages, opening)
-        return build_prompt(
+        prompt = build_prompt(
             self._model,
             request.messages,
-            draft.passages,
+            in_excerpts(draft.passages, draft.best),
             query=draft.query,
             max_tokens=request.sampling.max_tokens,
             opening=opening,
         )
+        whole = {each.chunk_id: each for each in draft.passages}
+        return replace(prompt, in_context=tuple(whole[each.chunk_id] for each in prompt.in_context))
 
     def _opening(self, request: AnswerRequest) -> str:
         """The system message: ours, and behind it what the caller adds."""

@@ -93,6 +93,7 @@ class Draft:
     rewritten_query: str | None = None
     evidence: float | None = None
     facts: Sequence[str] = ()
+    best: Sequence[str] = ()  # what a trained small model reads excerpts around
     text: str = ""
     reasoning: str = ""
     marked_refusal: bool = False

@@ -8,6 +8,7 @@ sentence of the sources, word for word.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import answer_type, has_candidate
 from rag_service.retrieval.terms import Terms, terms_of
 
+FACTS = 4  # sentences that a small model reads
 _MOST = 24  # sentences that are embedded
 _BEFORE = 2  # sentences in which a pronoun's name may stand
 _SHORTEST = 12  # characters; headings and remains of tables say nothing by themselves
@@ -46,6 +48,32 @@ def best_sentences(question: str, passages: Sequence[Passage], embedder: Embedde
     fitting = np.array([has_candidate(kind, terms_of(each), asked) for each in sentences], dtype=np.float32)
     scores = cosines + np.array([share for share, _ in found]) + 0.3 * fitting
     return [sentences[place] for place in np.argsort(-scores, kind="stable")]
+
+
+def excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[tuple[Passage, str]]:
+    """Return the passages that hold the facts, in their order, each with the part that a small model reads.
+
+    The part goes from the sentence before a passage's first fact to the one behind its last.
+    """
+    found: list[tuple[Passage, str]] = []
+    left = list(facts)
+    while left:
+        passage = next((each for each in passages if left[0] in each.text), None)
+        if passage is None:
+            left.pop(0)
+            continue
+        spans = sentence_spans(passage.text)
+        holding = [n for n, (start, end) in enumerate(spans) if passage.text[start:end] in left]
+        left = [fact for fact in left[1:] if fact not in passage.text]
+        first, last = max(0, holding[0] - 1), min(len(spans) - 1, holding[-1] + 1)
+        found.append((passage, passage.text[spans[first][0] : spans[last][1]]))
+    return found
+
+
+def in_excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[Passage]:
+    """Return what a small model reads of the passages; all of them where there is no fact to go by."""
+    cut = [replace(passage, text=part) for passage, part in excerpts(passages, facts)]
+    return cut or list(passages)
 
 
 def holds(said: str, best: str, question: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag_service.answering.quoting import best_sentences, holds, rate_times_count
+from rag_service.answering.quoting import best_sentences, excerpts, holds, in_excerpts, rate_times_count
 from tests.fakes import FakeEmbedder
 from tests.passages import passage
 
@@ -77,3 +77,21 @@ def test_a_rate_is_multiplied_only_where_nothing_is_doubtful(
 ) -> None:
     """One number in the source, one count of its unit in a question for a number."""
     assert rate_times_count(question, sentence) == expression
+
+
+def test_a_small_model_reads_the_facts_and_their_neighbours() -> None:
+    """From the sentence before a passage's first fact to the one behind its last; passages in the facts' order."""
+    text = "One is here. Two is here. Three is here. Four is here. Five is here."
+    one, other = passage(1, text), passage(2, "Six is here. Seven is here.")
+    found = excerpts([one, other], ["Seven is here.", "Three is here.", "Unknown."])
+    assert found == [
+        (other, "Six is here. Seven is here."),
+        (one, "Two is here. Three is here. Four is here."),
+    ]
+
+
+def test_without_facts_whole_passages_are_read() -> None:
+    """There is nothing to cut by."""
+    one = passage(1, TEXT)
+    assert in_excerpts([one], []) == [one]
+    assert in_excerpts([one], ["The café opens at 06:30."])[0].chunk_id == 1
