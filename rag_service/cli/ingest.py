@@ -105,7 +105,9 @@ def _ingest(
     if follow:
         _work_off(service, job_id, show)
     with service.database.read() as session:
-        return job_progress(session, job_id)
+        job = job_progress(session, job_id)
+    show(job)  # the last one shown may have been an earlier job, which had these documents
+    return job
 
 
 def _start_job(service: "Service", collection: str) -> str:

@@ -16,7 +16,7 @@ import openai
 import pytest
 
 FIRST_START_S = 300  # the chat model is converted once
-STOP_S = 15
+STOP_S = 30
 TEXT = (
     "Orson Kovacs has kept the Vostrel station's two diesel generators since 2019. "
     "Each burns 14 litres an hour.\n\n"
