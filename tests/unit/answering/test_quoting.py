@@ -80,7 +80,7 @@ def test_a_rate_is_multiplied_only_where_nothing_is_doubtful(
 
 
 def test_a_small_model_reads_the_facts_and_their_neighbours() -> None:
-    """From the sentence before a passage's first fact to the one behind its last; passages in the facts' order."""
+    """From before the first fact of a passage to behind its last; passages in the order of the facts."""
     text = "One is here. Two is here. Three is here. Four is here. Five is here."
     one, other = passage(1, text), passage(2, "Six is here. Seven is here.")
     found = excerpts([one, other], ["Seven is here.", "Three is here.", "Unknown."])
