@@ -58,15 +58,17 @@ def excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[tuple[Pa
     found: list[tuple[Passage, str]] = []
     left = list(facts)
     while left:
-        passage = next((each for each in passages if left[0] in each.text), None)
-        if passage is None:
+        for passage in passages:
+            spans = sentence_spans(passage.text)
+            holding = [n for n, (start, end) in enumerate(spans) if passage.text[start:end] in left]
+            # A part of a longer sentence, cut off at another passage's edge, is no sentence here.
+            if any(passage.text[slice(*spans[n])] == left[0] for n in holding):
+                first, last = max(0, holding[0] - 1), min(len(spans) - 1, holding[-1] + 1)
+                found.append((passage, passage.text[spans[first][0] : spans[last][1]]))
+                left = [fact for fact in left if fact not in passage.text]
+                break
+        else:
             left.pop(0)
-            continue
-        spans = sentence_spans(passage.text)
-        holding = [n for n, (start, end) in enumerate(spans) if passage.text[start:end] in left]
-        left = [fact for fact in left[1:] if fact not in passage.text]
-        first, last = max(0, holding[0] - 1), min(len(spans) - 1, holding[-1] + 1)
-        found.append((passage, passage.text[spans[first][0] : spans[last][1]]))
     return found
 
 

@@ -90,6 +90,15 @@ def test_a_small_model_reads_the_facts_and_their_neighbours() -> None:
     ]
 
 
+def test_a_sentence_cut_off_at_an_edge_is_found_where_it_stands() -> None:
+    """In another passage its words are part of a longer sentence."""
+    whole, cut = (
+        passage(1, "Agnes burns 13 litres of diesel an hour. More."),
+        passage(2, "Two. Agnes burns 13 litres"),
+    )
+    assert excerpts([whole, cut], ["Agnes burns 13 litres"]) == [(cut, "Two. Agnes burns 13 litres")]
+
+
 def test_without_facts_whole_passages_are_read() -> None:
     """There is nothing to cut by."""
     one = passage(1, TEXT)
