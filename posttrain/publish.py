@@ -25,6 +25,7 @@ from rag_service.answering.adapter import CONFIG_FILE, WEIGHTS_FILE, load_adapte
 from rag_service.answering.conversation import Record
 from rag_service.answering.model_files import ModelFiles, sha256_of
 
+_RIGHT_ENOUGH, _REFUSES_TOO_MUCH = 0.5, 0.2
 LARGEST_FILE = 16 << 20  # bytes; larger ones are not for a repository
 
 
@@ -68,11 +69,25 @@ def publish(
         _write(draft, adapter, base, evaluation, origin, name=folder.name)
         sha256 = load_adapter(draft, base_sha256=base.sha256).sha256
         draft.chmod(0o755)
+        for path in draft.iterdir():
+            path.chmod(0o644)  # safetensors writes for the owner alone
         draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return register(session, folder, base_sha256=base.sha256, adapter_sha256=sha256, evaluation=measures)
+
+
+def reads_well(evaluation: Evaluation) -> bool:
+    """Whether the adapter's own words about passages may stand in the service, by its evaluation.
+
+    Where not, the service answers with the sentence of the source that fits best: right more often than an
+    adapter that has the gold answer in fewer than half of its replies, or that refuses one in five.
+    """
+    right, refuses = (evaluation.measures.get(name) for name in ("contains gold", "over-refusal"))
+    if right is None or right.value is None or refuses is None or refuses.value is None:
+        return True  # reading was not evaluated
+    return right.value >= _RIGHT_ENOUGH and refuses.value <= _REFUSES_TOO_MUCH
 
 
 def _check_evaluated(adapter: Path, base: ModelFiles, evaluation: Evaluation) -> None:
@@ -88,6 +103,7 @@ def _write(
     save_file(halves, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     config = json.loads((adapter / CONFIG_FILE).read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base.name, "base_sha256": base.sha256}  # no path of this machine
+    config["reads"] = reads_well(evaluation)
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     shutil.copyfile(adapter / "tokenizer.json", folder / "tokenizer.json")
     scores = {key: asdict(found) for key, found in evaluation.measures.items()}

@@ -78,6 +78,7 @@ def test_a_published_adapter_is_loadable_described_and_registered(
     assert "| SQuAD 2.0 | CC BY-SA 4.0 | rag_answer | 1 |" in card
     assert "| contains gold | 50 | 0.50 [0.40, 0.60] |" in card
     assert [path.name for path in folder.parent.iterdir()] == ["tiny-1"]
+    assert all(path.stat().st_mode & 0o044 for path in folder.iterdir())  # anybody may serve it
 
 
 def test_an_adapter_worse_than_the_active_one_is_refused_unless_forced(
