@@ -124,15 +124,17 @@ def test_nothing_found_is_a_refusal(client: TestClient) -> None:
 
 
 def test_conversation_is_searched_with_its_history(client: TestClient, station: str) -> None:
-    """A follow-up question takes the turn before it along, and says so."""
+    """A follow-up question that points back takes the turn before it along, and says so."""
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": QUESTION},
         {"role": "assistant", "content": "Orson Kovacs."},
-        {"role": "user", "content": "And who runs the café?"},
+        {"role": "user", "content": "And where is he from?"},
     ]
     answer = ask(client, station, question=None, messages=messages)
-    assert "café" in answer["rewritten_query"]
+    assert answer["rewritten_query"] == f"{QUESTION} And where is he from?"
+    messages[-1] = {"role": "user", "content": "And who runs the café of Ilse Brandt?"}
+    assert ask(client, station, question=None, messages=messages)["rewritten_query"] is None
     assert ask(client, station)["rewritten_query"] is None
 
 
