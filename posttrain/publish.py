@@ -85,9 +85,8 @@ def reads_well(evaluation: Evaluation) -> bool:
     adapter that has the gold answer in fewer than half of its replies, or that refuses one in five.
     """
     right, refuses = (evaluation.measures.get(name) for name in ("contains gold", "over-refusal"))
-    if right is None or right.value is None or refuses is None or refuses.value is None:
-        return True  # reading was not evaluated
-    return right.value >= _RIGHT_ENOUGH and refuses.value <= _REFUSES_TOO_MUCH
+    answers = right is None or right.value is None or right.value >= _RIGHT_ENOUGH
+    return answers and (refuses is None or refuses.value is None or refuses.value <= _REFUSES_TOO_MUCH)
 
 
 def _check_evaluated(adapter: Path, base: ModelFiles, evaluation: Evaluation) -> None:

@@ -79,10 +79,12 @@ class FakeChatModel:
         speaker: Speaker = quote_first_sentence,
         *,
         skill: Skill = "trained",
+        reads: bool = True,
         pause_s: float = 0.0,
         context_length: int = 4096,
     ) -> None:
         self.skill = skill
+        self.reads = reads and skill != "none"
         self.context_length = context_length
         self.running = 0
         self.said = 0

@@ -31,13 +31,15 @@ _REFUSED_OPTIONS = ("use_dora", "fan_in_fan_out", "lora_bias", "rank_pattern", "
 class Adapter:
     """An adapter's tensors by the names that PEFT gives them, and how they are merged.
 
-    `tokens` are the rows of the embedding that `trainable_tokens_delta` sets.
+    `tokens` are the rows of the embedding that `trainable_tokens_delta` sets. `reads` is false if the
+    configuration says so: evaluated, its words about passages were not to be trusted.
     """
 
     tensors: Mapping[str, Tensor]
     scale: float
     tokens: tuple[int, ...]
     sha256: str
+    reads: bool = True
 
 
 def load_adapter(folder: Path, *, base_sha256: str) -> Adapter:
@@ -68,6 +70,7 @@ def load_adapter(folder: Path, *, base_sha256: str) -> Adapter:
         scale=_scale(config),
         tokens=_token_rows(config.get("trainable_token_indices")),
         sha256=sha256_of(*files, *([tokenizer] if tokenizer.is_file() else [])),
+        reads=bool(config.get("reads", True)),
     )
 
 

@@ -4,6 +4,7 @@ Events come as things happen, so that a reader sees passages before words and wo
 last event is `Done`, with the whole answer.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -124,31 +125,34 @@ class Answerer:
 
     def _why_not(self, request: AnswerRequest, draft: Draft) -> RefusalReason | None:
         """Return why what was found does not do; chooses what an untrained model reads of it."""
-        if draft.found is None:
-            return None
-        draft.evidence = evidence_score(draft.query, draft.passages, self._embedder)
+        return None if draft.found is None else self._judge(request, draft)
+
+    def _judge(self, request: AnswerRequest, draft: Draft) -> RefusalReason | None:
+        passages = draft.passages or draft.read
+        draft.evidence = evidence_score(draft.query, passages, self._embedder)
         if self._model.skill != "instructed":
-            best = best_sentences(draft.query, draft.passages, self._embedder)[:FACTS]
-            draft.facts, draft.best = (best, ()) if self._model.skill == "none" else ((), best)
+            best = best_sentences(draft.query, passages, self._embedder)[:FACTS]
+            draft.facts, draft.best = ((), best) if self._model.reads else (best, ())
         if request.on_no_evidence == "answer":
             return None
-        if self._model.skill != "none":
+        if self._model.reads:
             return "no_evidence" if draft.evidence < THRESHOLD else None
         if not draft.facts:
-            return "insufficient" if draft.passages else "no_evidence"
+            return "insufficient" if passages else "no_evidence"
         computed = rate_times_count(draft.query, draft.facts[0])  # its count is no number of the sources
         return None if computed or draft.evidence >= _LIKELIER_THAN_NOT else "no_evidence"
 
     def _write(self, request: AnswerRequest, draft: Draft, cancelled: Cancelled) -> Iterator[Event]:
         """Let the model write; its text and its use of tools are collected in the draft.
 
-        An untrained model's words are shown only once they were checked.
+        The words of a model that does not read well are shown only once they were checked.
         """
         prompt = self._prompt(request, draft)
-        if draft.facts and request.reasoning:
+        untrained = bool(draft.facts) and self._model.skill == "none"
+        if untrained and request.reasoning:
             yield from self._steps(draft, prompt, cancelled)
         loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
-        sampling = _BRIEFLY if draft.facts else replace(request.sampling, reasoning=request.reasoning)
+        sampling = _BRIEFLY if untrained else replace(request.sampling, reasoning=request.reasoning)
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
             said = loop.run(turn, sampling)
@@ -174,12 +178,12 @@ class Answerer:
 
     def _prompt(self, request: AnswerRequest, draft: Draft) -> Prompt:
         opening = self._opening(request)
-        if draft.facts:
+        if draft.facts and self._model.skill == "none":
             return build_facts_prompt(request.question, draft.facts, draft.passages, opening)
         prompt = build_prompt(
             self._model,
             request.messages,
-            in_excerpts(draft.passages, draft.best),
+            in_excerpts(draft.passages, draft.best or draft.facts),
             query=draft.query,
             max_tokens=request.sampling.max_tokens,
             opening=opening,
@@ -205,6 +209,10 @@ class Answerer:
 
     def _check(self, request: AnswerRequest, draft: Draft) -> Iterator[Event]:
         """Refusals become a status; sentences are held against what the model read, and cited."""
+        searched_itself = draft.read and draft.found is None and not self._model.reads
+        if searched_itself and (reason := self._judge(request, draft)):
+            yield from _refused(draft, reason)
+            return
         if not draft.facts and (draft.marked_refusal or is_refusal(draft.text)):
             yield from _refused(draft, "insufficient" if draft.read else "no_evidence")
             return
@@ -235,19 +243,31 @@ class Answerer:
         )
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:
-        """Take an untrained model's sentence where it holds, else the source's; work out a rate."""
+        """Take the sentence of a model that reads badly where it holds, else the source's; work out a rate.
+
+        What it worked out with the calculator, from numbers that the sources have, stands too.
+        """
         best = " ".join(draft.facts[0].split())  # lines of the source are no lines of the answer
         expression = rate_times_count(draft.query, best)
         if expression:
             result = calculate(expression).result
-            draft.tool_calls = (*draft.tool_calls, ToolCall("calculate", expression, result))
+            draft.tool_calls = (ToolCall("calculate", expression, result),)
             said = best.rstrip(". ")
             return self._cited(draft, f"{said}; {expression.replace('*', ' * ')} = {result}.")
-        if holds(draft.text, best, draft.query):
+        if _computed_from(draft) or holds(take_markers(draft.text)[0], best, draft.query):
             own = self._cited(draft, draft.text)
             if own.citations and not own.groundedness.unsupported_spans:
                 return own
+        draft.tool_calls = tuple(call for call in draft.tool_calls if call.tool == "search")
         return self._cited(draft, best)
+
+
+def _computed_from(draft: Draft) -> bool:
+    """Whether the model calculated, and with nothing but numbers of the question and of what it read."""
+    sums = [call.input for call in draft.tool_calls if call.tool == "calculate"]
+    told = numbers_in("\n".join((draft.query, *(passage.text for passage in draft.read))))
+    used = numbers_in(re.sub(r"[-+*/()]", " ", " ".join(sums)))
+    return bool(sums) and used <= told
 
 
 def _refused(draft: Draft, reason: RefusalReason) -> Iterator[Event]:

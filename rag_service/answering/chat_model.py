@@ -117,6 +117,10 @@ class ChatModel(Protocol):
     def skill(self) -> Skill:
         """Whether it can call tools and mark refusals."""
 
+    @property
+    def reads(self) -> bool:
+        """Whether what it says of passages may stand for itself; else their own sentence is the answer."""
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text takes; an estimate from above if a server has the tokenizer."""
 

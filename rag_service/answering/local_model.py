@@ -38,10 +38,19 @@ _PREFILL_TOKENS = 128  # read at once; between two such pieces a caller that is 
 class LocalModel:
     """See `ChatModel`. The context of the last turn stays, and a next one reads only what differs."""
 
-    def __init__(self, name: str, network: Network, template: Template, fingerprint: Fingerprint) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: Network,
+        template: Template,
+        fingerprint: Fingerprint,
+        *,
+        reads: bool = True,
+    ) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.skill: Skill = "none" if template.plain_markers else "trained"
+        self.reads = reads and not template.plain_markers
         self.template = template
         self._network = network
         self._queue = TurnQueue()
@@ -194,7 +203,8 @@ def load_chat_model(
     template = load_template(files.folder, Path(adapter) if adapter else None)
     network = _load_network(files.folder, merged, precision)
     name = f"{files.name}+{Path(adapter).resolve().name}" if adapter else files.name
-    return LocalModel(name, network, template, Fingerprint(files.sha256, merged.sha256 if merged else None))
+    fingerprint = Fingerprint(files.sha256, merged.sha256 if merged else None)
+    return LocalModel(name, network, template, fingerprint, reads=merged.reads if merged else True)
 
 
 def _load_network(folder: Path, adapter: Adapter | None, precision: Precision) -> Network:

@@ -38,6 +38,7 @@ class RemoteModel:
     """See `ChatModel`. The server has its own queue, so turns are not held back here."""
 
     skill: Skill = "instructed"
+    reads = True
     fingerprint = Fingerprint("")
 
     def __init__(self, name: str, server: ChatServer, *, context_length: int) -> None:

@@ -96,11 +96,12 @@ def ask(retriever: Retriever) -> Ask:
         question: str | list[Message],
         *,
         skill: Skill = "trained",
+        reads: bool = True,
         **how: object,
     ) -> list[Event]:
         speaker = said if callable(said) else lambda _messages, _parts: said
         messages = (user(question),) if isinstance(question, str) else tuple(question)
-        answerer = Answerer(retriever, EMBEDDER, FakeChatModel(speaker, skill=skill))
+        answerer = Answerer(retriever, EMBEDDER, FakeChatModel(speaker, skill=skill, reads=reads))
         return list(answerer.stream(AnswerRequest(messages, **how)))  # type: ignore[arg-type]
 
     return run
@@ -282,6 +283,14 @@ def test_an_untrained_models_steps_come_first(ask: Ask) -> None:
     answer = last(ask(speaker, QUESTION, skill="none", reasoning=True))
     assert answer.reasoning == "First, the keeper."
     assert answer.usage.completion_tokens == 2
+
+
+def test_a_trained_model_that_reads_badly_gives_way_to_the_source(ask: Ask) -> None:
+    """A refusal, too, where the evidence is good; its right words stay."""
+    for slip in ([Delta("text", "Ilse Brandt [1].")], [Delta("refusal", "I could not find that.")]):
+        answer = last(ask(slip, QUESTION, reads=False))
+        assert answer.text == "Orson Kovacs keeps the two diesel generators of the Vostrel station [1]."
+    assert last(ask([Delta("text", "Orson Kovacs [1].")], QUESTION, reads=False)).text == "Orson Kovacs [1]."
 
 
 def test_a_reader_that_leaves_ends_the_answer(retriever: Retriever) -> None:

@@ -12,7 +12,7 @@ from corpus.errors import Conflict, ModelError, WorseThanActive
 from corpus.models import AnswerModel
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.evaluate import Evaluation
-from posttrain.publish import Origin, publish
+from posttrain.publish import Origin, publish, reads_well
 from posttrain.trainee import Lora, load_trainee
 from rag_service.answering.adapter import load_adapter
 from rag_service.answering.conversation import SourcePassage
@@ -74,11 +74,21 @@ def test_a_published_adapter_is_loadable_described_and_registered(
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     assert str(tmp_path.parent) not in json.dumps(config)
     assert config["base_sha256"] == base.sha256
+    assert config["reads"] is True
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "| SQuAD 2.0 | CC BY-SA 4.0 | rag_answer | 1 |" in card
     assert "| contains gold | 50 | 0.50 [0.40, 0.60] |" in card
     assert [path.name for path in folder.parent.iterdir()] == ["tiny-1"]
     assert all(path.stat().st_mode & 0o044 for path in folder.iterdir())  # anybody may serve it
+
+
+def test_an_adapter_that_reads_badly_is_published_as_one(base: ModelFiles, adapter: Path) -> None:
+    """Half of the gold answers, and four in five answerable questions answered, are the least."""
+    good = evaluated(base, adapter, 0.5)
+    assert not reads_well(evaluated(base, adapter, 0.3))
+    assert reads_well(replace(good, measures={**good.measures, "over-refusal": Estimate(0.2, 0.1, 0.3, 50)}))
+    refuses = {**good.measures, "over-refusal": Estimate(0.5, 0.4, 0.6, 50)}
+    assert not reads_well(replace(good, measures=refuses))
 
 
 def test_an_adapter_worse_than_the_active_one_is_refused_unless_forced(
