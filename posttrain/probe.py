@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from posttrain.sampling import BatchSampler, Completion
 from rag_service.answering.chat_model import Sampling
 from rag_service.answering.claims import says_something
 from rag_service.answering.conversation import user
-from rag_service.evaluation.measures import contains_gold, token_f1
+from rag_service.evaluation.measures import contains_gold, token_f1, words
 
 Verdict = Literal["known", "unknown", "between"]
 Draw = Callable[[Sequence[str]], Sequence[Sequence[Completion]]]
@@ -93,14 +94,28 @@ def probe(
 def score(question: ProbeQuestion, drawn: Iterable[Completion], judge: Judge | None = None) -> ProbeResult:
     """Hold each answer against the accepted ones; what does not match them is shown to the judge, once."""
     seen: dict[str, bool] = {}
+    given_away = contains_gold(question.text, question.answers)
 
     def is_right(text: str) -> bool:
         if text not in seen:
-            matches = contains_gold(text, question.answers) or token_f1(text, question.answers) >= _RIGHT_F1
+            said = without_echo(text, question.text) if given_away else text
+            matches = contains_gold(said, question.answers) or token_f1(said, question.answers) >= _RIGHT_F1
             seen[text] = matches or (judge is not None and judge(question.text, question.answers, text))
         return seen[text]
 
     return ProbeResult(question.id, tuple(_scored(each, is_right) for each in drawn))
+
+
+def without_echo(answer: str, question: str) -> str:
+    """Return the answer's words without those runs of two or more that stand in the question.
+
+    "The capital of Gmina Secemin is Rome" has the right "Secemin" in it, from the question.
+    """
+    asked, said = words(question), words(answer)
+    pairs = set(pairwise(asked))
+    echoes = [number for number, pair in enumerate(pairwise(said)) if pair in pairs]
+    echoed = {place for number in echoes for place in (number, number + 1)}
+    return " ".join(word for place, word in enumerate(said) if place not in echoed)
 
 
 def _scored(completion: Completion, is_right: Callable[[str], bool]) -> DrawnAnswer:

@@ -47,4 +47,11 @@ def test_the_smoke_recipe_ends_with_a_published_adapter(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     card = (work / "models" / "smoke" / "README.md").read_text(encoding="utf-8")
     assert "| measure | items | tiny | tiny+adapter |" in card
+    assert "| retrieved: " not in card  # the random model writes no question that could be asked
     assert (work / "adapter" / "loss.png").is_file()
+    stages = [
+        line.partition(":")[0] for line in (work / "times.txt").read_text(encoding="utf-8").splitlines()
+    ]
+    assert stages[0] == "documents"
+    assert stages[-1] == "publishing"
+    assert "smoke answers from now on" in done.stdout

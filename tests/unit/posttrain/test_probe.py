@@ -52,6 +52,21 @@ def test_a_refusal_that_names_the_answer_is_not_right() -> None:
     assert not any(draw.claims for draw in result.draws)
 
 
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("The capital of Gmina Secemin is Rome.", False),
+        ("Gmina Secemin is the capital of Estonia.", False),
+        ("The capital of Gmina Secemin is Secemin.", True),
+        ("Secemin", True),
+    ],
+)
+def test_an_answer_that_stands_in_the_question_must_be_said_besides(text: str, right: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Repeating the question is not knowing its answer."""
+    asked = ProbeQuestion("q", "What is the capital of Gmina Secemin?", ("Secemin",), SOURCE)
+    assert score(asked, [says(text)]).right == right
+
+
 def test_a_judge_sees_what_does_not_match_once() -> None:
     """Its "yes" counts; matches and refusals are not shown to it, nor the same answer twice."""
     shown: list[str] = []
