@@ -56,6 +56,7 @@ _OF_RETRIEVED = (
 _ANY = ""  # in a collection the gold passage has another id; its text alone tells it
 Share = tuple[float, float]
 Progress = Callable[[int, int], None]
+React = Callable[[ChatModel, Record], Iterator["Reaction"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,11 @@ def evaluate(
     With an embedder a trained model reads excerpts of the passages, as in the service.
     """
     reactions: list[Reaction] = []
-    reads = {
+    reads: dict[str, React] = {
         "reading": partial(_reading, embedder=embedder),
         "changed": partial(_changed, embedder=embedder),
     }
-    react_to = _REACT | reads
+    react_to: dict[str, React] = {**_REACT, **reads}
     wanted = [(react_to[part], record) for part in SETS for record in sets.get(part, ())]
     if search:
         wanted += [

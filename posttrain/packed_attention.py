@@ -31,7 +31,7 @@ def _attend(
     lengths = lengths or (query.shape[2],)
     one = _attend_on_cpu if query.device.type == "cpu" else _attend_on_gpu
     query, key = query.to(value.dtype), key.to(value.dtype)
-    pieces = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    pieces = zip(*(torch.split(each, list(lengths), 2) for each in (query, key, value)), strict=True)
     with torch.autocast(query.device.type, enabled=False):
         mixed = [one(queries, keys, values, scaling) for queries, keys, values in pieces]
     return torch.cat(mixed, dim=2).transpose(1, 2), None
