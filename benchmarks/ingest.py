@@ -29,7 +29,7 @@ from corpus.models import Chunk
 from corpus.originals import Originals
 from indexer.ingest import Workbench, ingest_next
 from indexer.intake import add_to_job, take_in
-from indexer.jobs import create_job
+from indexer.jobs import create_job, seal_job
 from indexer.parsing.sandbox import ParserPool
 from indexer.targets import one_embedder
 from indexer.turns import Turns
@@ -116,10 +116,12 @@ class Place:
     def fill(self, chunks: int) -> str:
         """Queue documents of about so many chunks; return the job."""
         with self.database.write() as session:
-            job_id = create_job(session, "ingestion", collection_id=self.collection).id
+            job_id = create_job(session, "ingestion", collection_id=self.collection, receiving=True).id
         texts = documents(chunks // CHUNKS_A_DOCUMENT)
         uploads = ((text.encode(), Upload(self.collection, filename="text.txt")) for text in texts)
         add_to_job(self.database, self.originals, job_id, uploads)
+        with self.database.write() as session:
+            seal_job(session, job_id)
         return job_id
 
     def work_off(self, job_id: str, embedder: Embedder) -> float:
@@ -228,7 +230,7 @@ def measure_searches(embedder: Embedder, parser: ParserPool, chunks: int) -> lis
             def goes_on() -> bool:
                 return wait_for_job(place.database, job_id, timeout_s=0).status in {"queued", "running"}
 
-            wait_for(lambda: wait_for_job(place.database, job_id, timeout_s=0).counts.done > 0)
+            wait_for(lambda: wait_for_job(place.database, job_id, timeout_s=0).status == "running")
             busy = durations(retriever, goes_on)
     typical = f"median {np.median(busy) * 1000:.0f} ms, idle {np.median(idle) * 1000:.0f} ms"
     p95, p95_idle = np.percentile(busy, 95), np.percentile(idle, 95)
