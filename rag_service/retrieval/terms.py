@@ -14,7 +14,10 @@ import tantivy
 
 from rag_service.retrieval.numbers import MONTHS, number_words_in, numbers_in
 
-_WORD = re.compile(r"[^\W_]+(?:['\u2019.\-][^\W_]+)*")
+# Thai, kana and Han, which put no spaces between words: pairs of neighbouring characters stand for words.
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+(?:['\u2019.\-][^\W_{_UNSPACED}]+)*")
+_RUN = re.compile(f"[{_UNSPACED}]{{3,}}")
 _FIGURES = re.compile(r"[\d.\-]+")
 _POSSESSIVE = re.compile(r"['\u2019]s?$|['\u2019]s$")
 _BEFORE_SENTENCE = re.compile(r"(?:^|[.!?:;\n•*\-\u2013\u2014\"\u201c(\]])\s*$")
@@ -57,7 +60,7 @@ class Terms:
 def terms_of(text: str) -> Terms:
     """Return what the text has; the last few thousand texts are remembered."""
     found = list(_WORD.finditer(text))
-    words = [plain_word(match[0]) for match in found]
+    words = [word for match in found for word in _pieces(plain_word(match[0]))]
     return Terms(
         stems=tuple(stem(word) for word in words if is_content(word)),
         words=frozenset(part for word in words for part in (word, *word.split("-"))),
@@ -66,6 +69,11 @@ def terms_of(text: str) -> Terms:
         names=frozenset(_names(text, found)),
         negated=_NEGATION.search(text) is not None,
     )
+
+
+def _pieces(word: str) -> list[str]:
+    """Return the word, or of a run without spaces each two neighbours."""
+    return [word[i : i + 2] for i in range(len(word) - 1)] if _RUN.fullmatch(word) else [word]
 
 
 def plain_word(word: str) -> str:

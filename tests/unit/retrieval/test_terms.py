@@ -75,3 +75,11 @@ def test_content_words_are_stemmed_and_in_order() -> None:
 def test_any_text_has_terms(text: str) -> None:
     """Nothing fails, and the same text gives the same terms."""
     assert terms_of(text) == terms_of.__wrapped__(text)
+
+
+def test_scripts_without_spaces_compare_by_pairs_of_characters() -> None:
+    """A Chinese question shares terms with the sentence that answers it; numbers stand apart."""
+    asked, said = terms_of("\u6cb9\u7bb1\u591a\u5927?"), terms_of("\u6cb9\u7bb1\u670980\u5347\u3002")
+    assert set(asked.stems) & set(said.stems) == {"\u6cb9\u7bb1"}
+    assert said.numbers == {"80"}
+    assert said.names == frozenset()
