@@ -23,7 +23,7 @@ demo: .venv/service.stamp ## Take in examples/corpus and ask three questions
 	@$(BIN)/rag ask - < examples/demo.txt
 
 test: .venv/development.stamp ## Run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: .venv/development.stamp ## Lint, types, import contracts, migrations against models
 	$(BIN)/ruff check

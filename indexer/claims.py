@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from corpus.models import Chunk, Document, DocumentVersion, JobItem, next_change_number, now
-from indexer.deletion import bury_chunks
+from corpus.models import Document, DocumentVersion, JobItem, now
+from indexer.deletion import bury_early_chunks
 from indexer.storable import storable
 
 BATCH_ITEMS = 32
@@ -140,8 +140,7 @@ def _fail_version(session: Session, item: JobItem, error: str) -> None:
     document.error = error
     if document.status in {"pending", "processing"}:
         document.status = "failed"
-        if session.scalar(select(Chunk.id).where(Chunk.document_id == document.id).limit(1)):
-            bury_chunks(session, document_ids=[document.id], change_number=next_change_number(session))
+        bury_early_chunks(session, document.id)
 
 
 def _work(item: JobItem, version: DocumentVersion, document: Document) -> Work:

@@ -66,6 +66,17 @@ def lock_document(session: Session, document_id: str) -> Document:
     return document
 
 
+def bury_early_chunks(session: Session, document_id: str) -> None:
+    """Bury what a version that will not be finished has been found by already: its words, without vectors.
+
+    Args:
+        session: a write transaction that holds the document's lock.
+        document_id: a document that has no current version.
+    """
+    if session.scalar(select(Chunk.id).where(Chunk.document_id == document_id).limit(1)):
+        bury_chunks(session, document_ids=[document_id], change_number=next_change_number(session))
+
+
 def bury_chunks(
     session: Session, *, document_ids: Iterable[str], change_number: int, chunking: str | None = None
 ) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from corpus.errors import Conflict, DuplicateDocument, InvalidRequest
 from corpus.ids import new_id
 from corpus.models import Document, DocumentVersion
-from indexer.deletion import lock_document
+from indexer.deletion import bury_early_chunks, lock_document
 from indexer.storable import is_storable
 
 OnDuplicate = Literal["skip", "replace", "error"]
@@ -203,6 +203,7 @@ def _add_version(session: Session, document: Document, upload: Upload, sha256: s
     document.external_id = document.external_id or upload.external_id
     if not any(v.state == "current" for v in versions):
         _show_as_pending(document, retried, upload)
+        bury_early_chunks(session, document.id)  # of a version that was being read when this one came
     session.flush()
     return Place(document, retried.version, tuple(v.sha256 for v in dropped))
 

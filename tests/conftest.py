@@ -9,7 +9,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes run side by side
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the programs do
 
 # A developer's own settings must not decide a test, and programs that tests start inherit these.

@@ -1,7 +1,6 @@
 """`rag ingest` and what can be done with documents afterwards, as programs of their own."""
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -109,17 +108,16 @@ def test_collections_do_not_mix(place: Workplace) -> None:
 
 def test_ctrl_c_says_how_to_go_on(place: Workplace) -> None:
     """An interrupted run ends with 130 and a hint, and the next one finishes the work."""
-    for number in range(200):
-        place.write(f"many/{number}.txt", f"Sledge number {number} has {number * 3} metres of rope.\n")
+    for number in range(500):
+        place.write(f"many/{number}.txt", f"Sledge number {number} has {number * 3} metres of rope.\n" * 40)
     process = place.start("ingest", "documents")
     assert process.stdout
     process.stdout.readline()
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "same command" in err
     assert place.rag("ingest", "documents").code == 0
     found = place.listed()
-    assert len(found) == 203
+    assert len(found) == 503
     assert {(each["status"], each["version"]) for each in found.values()} == {("ready", 1)}
