@@ -64,7 +64,8 @@ def test_pins_cover_the_requirements_of_requirements() -> None:
             seen.add(str(requirement))
             waiting += needed_by(requirement)
     needed = {canonicalize_name(Requirement(each).name) for each in seen} - {"setuptools", "pip"}
-    assert needed <= set(pins())
+    # A torch that is built for CUDA pins its own libraries, and only that one needs them.
+    assert {each for each in needed if not each.startswith(("nvidia-", "cuda-", "triton"))} <= set(pins())
 
 
 def test_pins_have_no_local_parts() -> None:
