@@ -10,7 +10,7 @@ from corpus.errors import IndexDamaged
 from corpus.vector_index import generation_files, inverted_lists
 from corpus.vector_index.faiss_index import FaissVectorIndex
 from corpus.vector_index.generation_files import EXACT, MANIFEST, Manifest, load_base, write_base
-from corpus.vector_index.inverted_lists import TARGET_RECALL
+from corpus.vector_index.inverted_lists import TARGET_RECALL, InvertedLists
 
 COUNT, DIMENSION, FIRST_ID = 6000, 32, 1000
 Vectors = NDArray[np.float32]
@@ -78,6 +78,37 @@ def test_recall_is_measured_and_reached(
     queries = clustered(200, 2)
     _, found = FaissVectorIndex(DIMENSION, base).search(queries, 10)
     assert recall(found, queries, vectors) >= TARGET_RECALL - 0.02
+
+
+def test_no_more_cells_are_read_than_it_takes(folder: Path) -> None:
+    """With a step fewer cells the same questions would find less than the target says."""
+    base = load_base(folder)
+    assert base.exact is not None
+    assert base.manifest.measured
+    questions = inverted_lists._made_up_queries(base.exact)
+    every = np.ones(COUNT, dtype=np.bool_)
+    probes = base.manifest.measured.probes
+    fewer = InvertedLists(base.index, base.exact, probes - 1 - probes // 20)
+    _, best = fewer.scan(questions, 10, every)
+    _, found = fewer.look_up(questions, 10, every)
+    hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), best.tolist(), strict=True)]
+    assert sum(hits) < TARGET_RECALL * best.size
+
+
+def test_made_up_questions_lie_where_they_should(vectors: Vectors) -> None:
+    """They have unit length and a cosine of 0.7 to a stored vector; vectors of zeros do no harm."""
+    questions = inverted_lists._made_up_queries(vectors.astype(np.float16))
+    np.testing.assert_allclose(np.linalg.norm(questions, axis=1), 1, atol=1e-4)
+    assert ((questions @ vectors.T).max(axis=1) > 0.69).all()
+    assert np.isfinite(inverted_lists._made_up_queries(np.zeros((3, 4), dtype=np.float16))).all()
+
+
+def test_an_odd_dimension(tmp_path: Path) -> None:
+    """Dimensions that are not made of pairs get a code each, and are found as well."""
+    vectors = unit(np.random.default_rng(1).normal(size=(500, 7)).astype(np.float32))
+    write(tmp_path, vectors, "ivf")
+    scores, _ = FaissVectorIndex(7, load_base(tmp_path)).search(vectors[:5], 1)
+    np.testing.assert_allclose(scores, 1, atol=2e-3)
 
 
 def test_scores_are_those_of_the_exact_vectors(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from numpy.typing import NDArray
 
-from corpus.vector_index import VectorIndex, faiss_index
+from corpus.vector_index import VectorIndex, faiss_index, inverted_lists
 from corpus.vector_index.faiss_index import FaissVectorIndex
 from corpus.vector_index.generation_files import load_base, write_base
 
@@ -63,15 +63,26 @@ class IndexAgainstReference(RuleBasedStateMachine):
         self.reference: dict[int, NDArray[np.float32]] = {}
         self.seed = 0
 
-    @initialize(base=st.none() | st.lists(st.integers(1, 40), max_size=20, unique=True))
-    def start(self, base: list[int] | None) -> None:
-        """Begin with a base from files, or with nothing."""
+    @initialize(
+        base=st.none() | st.lists(st.integers(1, 40), max_size=20, unique=True),
+        index_type=st.sampled_from(["flat", "ivf"]),
+    )
+    def start(self, base: list[int] | None, index_type: str) -> None:
+        """Begin with a base from files, flat or with lists, or with nothing."""
         opened = None
         if base is not None:
-            vectors = unit_vectors(len(base), seed=99)
+            vectors = unit_vectors(len(base), seed=99).astype(np.float16).astype(np.float32)
             self.reference.update(zip(base, vectors, strict=True))
-            folder = self.folder / f"gen_{len(base)}"
-            write_base(folder, array(base), vectors, embedder="e@1", chunking="e/8/0", change_number=1)
+            folder = self.folder / f"gen_{index_type}_{len(base)}"
+            write_base(
+                folder,
+                array(base),
+                vectors,
+                embedder="e@1",
+                chunking="e/8/0",
+                change_number=1,
+                index_type=index_type,
+            )
             opened = load_base(folder, check_hashes=True)
         self.index = FaissVectorIndex(DIMENSION, opened)
 
@@ -102,9 +113,16 @@ class IndexAgainstReference(RuleBasedStateMachine):
         assert len(self.index) == len(self.reference)
 
 
-def test_equals_the_reference_after_any_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search results equal brute force after any adds, replacements and removals, on any base."""
+@pytest.mark.parametrize("scan_up_to", [0, 10, 20_000])
+def test_equals_the_reference_after_any_history(
+    scan_up_to: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Search results equal brute force after any adds, replacements and removals, on any base.
+
+    Lists over so few vectors are one cell, so they too find everything, by codes or one by one.
+    """
     monkeypatch.setattr(faiss_index, "SEGMENT_ROWS", 4)
+    monkeypatch.setattr(inverted_lists, "_SCAN_UP_TO", scan_up_to)
     machine = type("Machine", (IndexAgainstReference,), {"folder": tmp_path})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)

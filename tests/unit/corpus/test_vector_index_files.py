@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from corpus.errors import IndexDamaged
-from corpus.vector_index.encoding import decode_vectors, encode_vector
+from corpus.vector_index.encoding import decode_vectors, encode_vector, widen
 from corpus.vector_index.generation_files import IDS, MANIFEST, VECTORS, load_base, write_base
 
 
@@ -131,6 +131,14 @@ def test_half_precision_numbers_survive(vectors: np.ndarray) -> None:
     stored = [encode_vector(vector) for vector in vectors]
     assert all(len(item) == 10 for item in stored)
     np.testing.assert_array_equal(decode_vectors(stored, 5), vectors)
+
+
+def test_every_finite_half_is_widened_exactly() -> None:
+    """All 63,488 finite numbers of float16 become the same numbers in float32, signs of zeros too."""
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = halves[np.isfinite(halves)]
+    widened = widen(finite)
+    np.testing.assert_array_equal(widened.view(np.uint32), finite.astype(np.float32).view(np.uint32))
 
 
 def test_bytes_are_little_endian() -> None:
