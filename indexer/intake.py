@@ -5,6 +5,7 @@ but unused bytes, which `rag check --repair` removes, or a document with a job t
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -22,6 +23,7 @@ from indexer.uploads import OnDuplicate, Upload, check_upload, place_upload
 Bytes = bytes | Callable[[], Iterable[bytes]]  # the whole, or what opens a fresh stream of the parts
 _RACES = 5
 _AT_ONCE = 64  # documents a transaction: others wait for the lock that long
+_STORING = 8  # files on their way to the disk at once: most of the time they wait for it
 _VANISHING = "The same bytes are being deleted again and again; try later."
 
 
@@ -165,10 +167,7 @@ def _add_portion(
     on_duplicate: OnDuplicate,
 ) -> None:
     for _ in range(_RACES):
-        stored = [
-            (originals.store(data if isinstance(data, bytes) else data()).sha256, upload)
-            for data, upload in uploads
-        ]
+        stored = _store_all(originals, uploads)
         try:
             with database.write() as session:
                 superseded = _add_items(session, originals, job_id, stored, on_duplicate)
@@ -177,6 +176,17 @@ def _add_portion(
         drop_originals(database, originals, superseded)
         return
     raise Conflict(_VANISHING)
+
+
+def _store_all(originals: Originals, uploads: Sequence[tuple[Bytes, Upload]]) -> list[tuple[str, Upload]]:
+    """Keep the bytes of all; return their hashes with what is said about them."""
+
+    def store(data: Bytes) -> str:
+        return originals.store(data if isinstance(data, bytes) else data()).sha256
+
+    with ThreadPoolExecutor(_STORING) as threads:
+        hashes = threads.map(store, [data for data, _ in uploads])
+        return [(sha256, upload) for sha256, (_, upload) in zip(hashes, uploads, strict=True)]
 
 
 def add_failed_item(session: Session, job_id: str, *, name: str, error: str) -> None:
