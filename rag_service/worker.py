@@ -9,6 +9,8 @@ from indexer.parsing.sandbox import ParserPool
 from indexer.targets import FindEmbedder
 from indexer.workflows import Worker
 
+PARSERS = 2  # bulk work has one job at a time, so one is left for what somebody waits for
+
 
 @dataclass(frozen=True, slots=True)
 class RunningWorker:
@@ -28,7 +30,9 @@ def start_worker(
     settings: Settings, database: Database, originals: Originals, find_embedder: FindEmbedder
 ) -> RunningWorker:
     """Start to take up jobs in threads of this process."""
-    parser = ParserPool(timeout_s=settings.parse_timeout_s, memory_mb=settings.parse_memory_mb)
+    parser = ParserPool(
+        timeout_s=settings.parse_timeout_s, memory_mb=settings.parse_memory_mb, workers=PARSERS
+    )
     worker = Worker(
         database,
         originals=originals,

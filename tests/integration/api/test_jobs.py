@@ -3,11 +3,21 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.integration.api.clients import assert_problem, new_collection, when_over
+from corpus.settings import Settings
+from tests.integration.api.clients import (
+    assert_problem,
+    new_collection,
+    running_service,
+    when_over,
+    when_read,
+)
+
+SLOW = b"# a\n\nfoo [x](y)\n\n" * 1_000_000  # takes its parser far longer than a test
 
 
 def test_many_files_are_one_job(client: TestClient) -> None:
@@ -153,6 +163,18 @@ def test_only_failed_items_are_retried(client: TestClient) -> None:
     assert when_over(client, job_id)["counts"]["failed"] == 1
     items = client.get(f"/v1/ingestion_jobs/{job_id}/items").json()["data"]
     assert [item["attempts"] for item in items] == [1, 1]
+
+
+def test_a_file_is_read_while_a_job_holds_a_parser(data_dir: Path) -> None:
+    """Who uploads one file does not wait for what bulk work has to read."""
+    with running_service(Settings(data_dir=data_dir)) as client:
+        slow = {"files": ("slow.md", SLOW, "text/markdown")}
+        job = client.post("/v1/ingestion_jobs", files=slow).json()
+        while job["counts"]["in_progress"] == 0:
+            job = client.get(f"/v1/ingestion_jobs/{job['id']}").json()
+        small = client.post("/v1/documents", files={"file": ("small.md", b"# Small", "text/markdown")})
+        assert when_read(client, small.json()["document"]["id"])["status"] == "ready"
+        assert client.get(f"/v1/ingestion_jobs/{job['id']}").json()["status"] == "running"
 
 
 def test_items_are_paged(client: TestClient) -> None:
