@@ -52,9 +52,14 @@ def back_up(database: Database, originals: Originals, file: Path) -> BackupManif
 
     Raises:
         NotReady: the database lacks migrations.
+        InvalidRequest: `file` is a folder, or is in none.
         OSError: the file can not be written.
     """
     migrations.require_newest(database)
+    if file.is_dir():
+        raise InvalidRequest(f"{file} is a folder; name a file in it.")
+    if not file.parent.is_dir():
+        raise InvalidRequest(f"There is no folder {file.parent}; make it, or name a file elsewhere.")
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".backup-") as scratch:
         unfinished = Path(scratch) / "backup.zip"
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:

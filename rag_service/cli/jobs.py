@@ -89,7 +89,10 @@ def retry(job_id: JobId) -> None:
 
     with open_database() as database, database.write() as session:
         count = retry_job(session, job_id)
-    typer.echo(f"{count} documents wait again; `rag jobs watch {job_id}` shows how far they are.")
+    if count:
+        typer.echo(f"{count} documents wait again; `rag jobs watch {job_id}` shows how far they are.")
+    else:
+        typer.echo(f"Job {job_id} has no failed documents that could be tried again.")
 
 
 def wait_for_job(

@@ -47,20 +47,25 @@ def check(
     with open_service() as service:
         places = service.database, service.originals, service.generations_dir
         findings = consistency.check(*places, thorough=thorough)
+        _print_findings(findings, as_json=as_json)
         if findings and repair:
             _repair(service, findings, as_json=as_json)
             findings = consistency.check(*places, thorough=thorough)
+            _print_findings(findings, as_json=as_json)
+    if findings and not repair:
+        terminal.warn("`rag check --repair` mends what can be mended.")
+    raise typer.Exit(terminal.FAILED if findings else 0)
+
+
+def _print_findings(findings: "Sequence[Finding]", *, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"findings": [asdict(each) for each in findings]})
     elif findings:
         terminal.print_table(
             ("kind", "subject", "what"), ((each.kind, each.subject, each.message) for each in findings)
         )
-        if not repair:
-            terminal.warn("`rag check --repair` mends what can be mended.")
     else:
         typer.echo("Everything agrees.")
-    raise typer.Exit(terminal.FAILED if findings else 0)
 
 
 def backup(file: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:

@@ -57,6 +57,15 @@ def filled(database: Database, originals: Originals, tmp_path: Path) -> Database
     return database
 
 
+@pytest.mark.parametrize(("name", "what"), [("", "is a folder"), ("none/backup.zip", "There is no folder")])
+def test_a_place_that_can_not_take_a_backup_is_named_at_once(
+    database: Database, originals: Originals, tmp_path: Path, name: str, what: str
+) -> None:
+    """Nothing is read before, and nothing is left there."""
+    with pytest.raises(InvalidRequest, match=what):
+        back_up(database, originals, tmp_path / name)
+
+
 def finish(accepted: Accepted, worker: Worker) -> None:
     """Wait for an upload's job."""
     assert accepted.job is not None
