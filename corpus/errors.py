@@ -23,6 +23,7 @@ of HTTP; ``rag_service/api/errors.py`` has the one table from error to status.
     │   ├── CollectionExists
     │   ├── DuplicateDocument
     │   ├── EmbedderMismatch        vectors of another embedder
+    │   ├── FindsTooLittle          a new index that fails its evaluation
     │   └── WorseThanActive         a chat model that fails the gate
     ├── TooLarge                    an upload above the limit
     ├── QueueFull                   too many documents wait; come back later
@@ -121,6 +122,10 @@ class DuplicateDocument(Conflict):
 
 class EmbedderMismatch(Conflict):
     """The collection's vectors were made by another embedder; run `rag reindex`."""
+
+
+class FindsTooLittle(Conflict):
+    """A new generation finds less of an evaluation's documents than was demanded; it does not serve."""
 
 
 class WorseThanActive(Conflict):

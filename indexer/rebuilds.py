@@ -13,6 +13,7 @@ from corpus.models import ActiveGeneration, Embedding, Generation, Job, Tombston
 from corpus.vector_index.generation_files import INDEX_TYPES
 from indexer.generations import begin_generation, fail_generation, lock_active_generation
 from indexer.jobs import FINISHED, JobKind, cancel_job, create_job, find_job, requeue
+from indexer.trial import Trial
 
 REBUILDS: tuple[JobKind, ...] = ("reindex", "compaction")
 _LEAST_TAIL = 10_000
@@ -32,6 +33,7 @@ def request_reindex(
     overlap: int | None = None,
     index_type: str = "auto",
     manual: bool = False,
+    trial: Trial | None = None,
 ) -> Job:
     """Begin a generation with another embedder, chunking or index type, and queue the job that builds it.
 
@@ -44,6 +46,7 @@ def request_reindex(
         overlap: word pieces that neighbours share; None: the same.
         index_type: how vectors are searched: auto (by their number), flat (exactly), ivf (inverted lists).
         manual: stop when it is ready; `request_promotion` switches.
+        trial: what it must find before it is ready.
 
     Raises:
         CollectionNotFound, NotReady: see `corpus.collections.active_generation`.
@@ -64,7 +67,11 @@ def request_reindex(
         chunking=chunking.key,
         index_type=index_type,
     )
-    return _create(session, "reindex", generation, manual=manual)
+    job = _create(session, "reindex", generation, manual=manual)
+    if trial is not None:
+        job.options = {**job.options, **trial.to_options()}
+        session.flush()
+    return job
 
 
 def note_source(session: Session, embedder_id: str, source: str) -> None:

@@ -28,6 +28,7 @@ from indexer.generations import (
 from indexer.ingest import Workbench
 from indexer.jobs import FINISHED, begin_job, fail_job, find_job
 from indexer.rebuilds import REBUILDS, generation_of
+from indexer.trial import Trial, pass_trial
 
 _log = logging.getLogger(__name__)
 
@@ -54,11 +55,11 @@ def reindex_next(bench: Workbench, generations_dir: Path, job_id: str) -> bool:
             return False
         job = find_job(session, job_id)
         generation = session.get(Generation, generation_of(job) or "")
-        manual = bool(job.options.get("manual"))
+        manual, trial = bool(job.options.get("manual")), Trial.from_options(job.options)
     if generation is None or generation.state == "failed":
         return _give_up(bench.database, job_id, "Its generation is gone or was given up; start again.")
     try:
-        return _go_on(bench, generations_dir, job_id, generation, manual=manual)
+        return _go_on(bench, generations_dir, job_id, generation, manual=manual, trial=trial)
     except JobNotFound:  # the collection was deleted, and its jobs with it
         return False
     except CorpusError as error:
@@ -67,20 +68,26 @@ def reindex_next(bench: Workbench, generations_dir: Path, job_id: str) -> bool:
 
 
 def _go_on(
-    bench: Workbench, generations_dir: Path, job_id: str, generation: Generation, *, manual: bool
+    bench: Workbench,
+    generations_dir: Path,
+    job_id: str,
+    generation: Generation,
+    *,
+    manual: bool,
+    trial: Trial | None,
 ) -> bool:
     if generation.state == "active":
         _discard_superseded(bench.database, generations_dir, generation.collection_id)
         return _complete(bench.database, job_id)
     if generation.state == "ready" and manual:
-        return _complete(bench.database, job_id)
+        return _complete(bench.database, job_id, stage="ready")
     if generation.state == "building":
         _count_what_is_missing(bench.database, job_id, generation)
     added = catch_up(bench, generation.id)
     if added:
         _note(bench.database, job_id, stage="embedding", added=added)
     elif generation.state == "building":
-        _build(bench, generations_dir, job_id, generation.id)
+        _build(bench, generations_dir, job_id, generation.id, trial)
     else:
         _note(bench.database, job_id, stage="promoting")
         with bench.database.write() as session:
@@ -88,7 +95,9 @@ def _go_on(
     return True
 
 
-def _build(bench: Workbench, generations_dir: Path, job_id: str, generation_id: str) -> None:
+def _build(
+    bench: Workbench, generations_dir: Path, job_id: str, generation_id: str, trial: Trial | None
+) -> None:
     _note(bench.database, job_id, stage="building")
     number, count = build_base(bench.database, generations_dir, generation_id, pause=bench.pause)
     with bench.database.write() as session:
@@ -96,6 +105,9 @@ def _build(bench: Workbench, generations_dir: Path, job_id: str, generation_id: 
         generation.change_number, generation.vector_count = number, count
     _note(bench.database, job_id, stage="verifying")
     verify_base(bench.database, generations_dir, generation_id)
+    if trial is not None:
+        embedder = bench.find_embedder(generation.embedder, generation.embedder_source)
+        pass_trial(bench.database, generations_dir / generation_id, embedder, trial)
     with bench.database.write() as session:
         generation = find_generation(session, generation_id)
         if generation.state == "building":
@@ -149,11 +161,11 @@ def _note(database: Database, job_id: str, *, stage: str, added: int = 0) -> Non
         job.options = {**job.options, "done": done, "total": max(done, int(job.options.get("total", 0)))}
 
 
-def _complete(database: Database, job_id: str) -> bool:
+def _complete(database: Database, job_id: str, *, stage: str | None = None) -> bool:
     with database.write() as session:
         job = find_job(session, job_id, lock=True)
         if job.state not in FINISHED:
-            job.state, job.finished_at = "completed", now()
+            job.state, job.stage, job.finished_at = "completed", stage, now()
     return False
 
 

@@ -28,6 +28,7 @@ from indexer.generations import find_generation, list_generations
 from indexer.jobs import find_job
 from indexer.progress import job_progress
 from indexer.reindexing import activate_generation
+from indexer.trial import Trial, TrialQuestion
 from rag_service.answering.conversation import record_to_json
 from rag_service.api import errors
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after
@@ -42,6 +43,7 @@ from rag_service.api.schemas.administration import (
     GenerationPage,
     NewCheck,
     NewReindex,
+    NewTrial,
     ReindexOut,
     ReindexPage,
 )
@@ -116,6 +118,7 @@ def create_reindex(new: NewReindex, service: ServiceDep) -> ReindexOut:
             overlap=new.chunking.overlap,
             index_type=new.index,
             manual=new.manual,
+            trial=_trial(new.evaluation) if new.evaluation else None,
         )
         return _reindex_out(session, job)
 
@@ -225,6 +228,11 @@ def _wanted_embedder(service: Service, wanted: str | None) -> tuple[Embedder, st
         raise EmbedderMismatch(
             f"There is no embedder {wanted!r} here; name an installed package or a folder of this machine."
         ) from error
+
+
+def _trial(new: NewTrial) -> Trial:
+    questions = (TrialQuestion(each.question, tuple(each.documents)) for each in new.questions)
+    return Trial(tuple(questions), new.least_recall)
 
 
 def _reindex_out(session: Session, job: Job) -> ReindexOut:

@@ -1,6 +1,7 @@
 """`rag generations`, `rag reindex`, `rag compact`: which index serves a collection, and making another."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from corpus.models import Generation
     from indexer.progress import JobProgress
+    from indexer.trial import Trial
     from rag_service.service import Service
 
 generations = typer.Typer(no_args_is_help=True, help="List index generations, promote one, go back to one.")
@@ -109,6 +111,14 @@ def reindex(
     manual: Annotated[
         bool, typer.Option("--manual", help="Stop when it is ready; `rag generations promote` switches.")
     ] = False,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Questions as for `rag eval answers`; see the next."),
+    ] = None,
+    least_recall: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of their gold documents that it must find; else it fails."),
+    ] = 0.9,
     as_json: AsJson = False,
 ) -> None:
     """Build a new index from the stored texts, with another embedder or chunking, and switch to it.
@@ -116,15 +126,16 @@ def reindex(
     Searches go on over the present index meanwhile; it is kept for `rag generations rollback`.
     """
     from corpus.collections import find_collection
-    from indexer.rebuilds import note_source, request_reindex
+    from indexer.rebuilds import generation_of, note_source, request_reindex
 
+    trial = _read_trial(evaluation, least_recall) if evaluation else None
     with open_service() as service:
         present = service.embedder.make()
         wanted = service.embedders.make().load(embedder) if embedder else present
         with service.database.write() as session:
             note_source(session, present.id, service.embedder_source)
             collection_id = find_collection(session, collection).id
-            job_id = request_reindex(
+            requested = request_reindex(
                 session,
                 collection_id,
                 embedder=wanted,
@@ -133,9 +144,24 @@ def reindex(
                 overlap=overlap,
                 index_type=index,
                 manual=manual,
-            ).id
-        job = _work_off(service, job_id, as_json=as_json)
+                trial=trial,
+            )
+        job = _work_off(service, requested.id, as_json=as_json)
+    if job.stage == "ready" and not as_json:
+        typer.echo(f"`rag generations promote {generation_of(requested)}` switches to it.")
     raise typer.Exit(exit_code(job))
+
+
+def _read_trial(file: Path, least_recall: float) -> "Trial":
+    from indexer.trial import Trial, TrialQuestion
+    from rag_service.evaluation.questions import read_questions
+
+    questions = (
+        TrialQuestion(each.text, tuple(evidence.document for evidence in each.evidence))
+        for each in read_questions(file)
+        if each.evidence
+    )
+    return Trial(tuple(questions), least_recall)
 
 
 def compact(*, collection: Collection = "default", as_json: AsJson = False) -> None:

@@ -6,8 +6,16 @@ from typing import Literal
 from pydantic import Field
 
 from indexer.findings import Kind
+from indexer.trial import MOST_QUESTIONS
 from rag_service.api.schemas.collections import ChunkingOut, NewChunking
-from rag_service.api.schemas.common import CollectionName, Page, RequestModel, ResponseModel, Text
+from rag_service.api.schemas.common import (
+    CollectionName,
+    ExternalId,
+    Page,
+    RequestModel,
+    ResponseModel,
+    Text,
+)
 from rag_service.api.schemas.jobs import JobOut
 
 
@@ -33,6 +41,34 @@ class GenerationPage(Page[GenerationOut]):
     """A page of generations, newest first."""
 
 
+class NewTrialQuestion(RequestModel):
+    """A question whose documents are known."""
+
+    question: Text = Field(
+        min_length=1, max_length=4000, description="The question.", examples=["Who keeps the generators?"]
+    )
+    documents: list[ExternalId] = Field(
+        min_length=1,
+        max_length=100,
+        description="External ids of the documents that answer it.",
+        examples=[["handbook.md"]],
+    )
+
+
+class NewTrial(RequestModel):
+    """What a new generation must find by meaning before it may serve."""
+
+    questions: list[NewTrialQuestion] = Field(
+        min_length=1, max_length=MOST_QUESTIONS, description="Questions whose documents are known."
+    )
+    least_recall: float = Field(
+        ge=0,
+        le=1,
+        description="Least mean share of a question's documents among the first ten that are found.",
+        examples=[0.9],
+    )
+
+
 class NewReindex(RequestModel):
     """What the new generation is to be; a collection goes on being searched until it is there."""
 
@@ -51,6 +87,9 @@ class NewReindex(RequestModel):
         description="How vectors are searched: auto (by their number), flat (exactly), ivf (inverted lists).",
     )
     manual: bool = Field(default=False, description="Stop when it is ready, and wait for `promote`.")
+    evaluation: NewTrial | None = Field(
+        default=None, description="What it must find; else it is thrown away and the job fails."
+    )
 
 
 class ReindexOut(ResponseModel):

@@ -65,6 +65,18 @@ def test_manual_reindex_waits_for_its_promotion(client: TestClient) -> None:
     assert job_id in [row["job"]["id"] for row in client.get("/v1/admin/reindexes").json()["data"]]
 
 
+def test_a_reindex_has_to_find_what_its_evaluation_wants(client: TestClient) -> None:
+    """What misses the documents of the questions fails, with its measure as the reason."""
+    collection = new_collection(client)
+    upload(client, TEXT, collection=collection, external_id="crew")
+    for wanted, status in (("lost", "failed"), ("crew", "completed")):
+        questions = [{"question": "who keeps the generators", "documents": [wanted]}]
+        body = {"collection": collection, "evaluation": {"questions": questions, "least_recall": 1}}
+        job_id = client.post("/v1/admin/reindexes", json=body).json()["job"]["id"]
+        job = finished(client, job_id)["job"]
+        assert (job["status"], (job["error"] or "recall@10")[:9]) == (status, "recall@10")
+
+
 def test_consistency_check_finds_nothing(client: TestClient) -> None:
     """On a sound service there is nothing to find and nothing to mend."""
     report = client.post("/v1/admin/consistency_checks", json={"thorough": True, "repair": True}).json()

@@ -1,5 +1,6 @@
 """`rag generations`, `rag reindex`, `rag compact`, `rag check`, `rag keys`, `rag jobs`."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -41,11 +42,26 @@ def test_a_collection_moves_to_another_chunking_and_back(place: Workplace) -> No
 
 def test_a_reindex_can_wait_for_its_promotion(place: Workplace) -> None:
     """With --manual the new generation is ready and does not serve before it is promoted."""
-    assert place.rag("reindex", "--max-tokens", "40", "--manual").code == 0
+    ended = place.rag("reindex", "--max-tokens", "40", "--manual")
+    assert ended.code == 0
     newest = place.lines("generations", "list")[0]
     assert newest["state"] == "ready"
+    assert f"rag generations promote {newest['id']}" in ended.out
     assert place.rag("generations", "promote", str(newest["id"])).code == 0
     assert place.lines("generations", "list")[0]["state"] == "active"
+
+
+def test_a_reindex_can_be_made_to_find_something(place: Workplace) -> None:
+    """An index that misses the documents of an evaluation is thrown away; without any, it is an error."""
+    line = {"id": "q", "kind": "single", "question": "who keeps the generators", "answerable": True}
+    gold = {"answers": ["Orson"], "gold_documents": ["lost.md"], "gold_quotes": ["He does."]}
+    place.write("questions.jsonl", json.dumps(line | gold))
+    words = ("reindex", "--max-tokens", "40", "--evaluation", "documents/questions.jsonl")
+    ended = place.rag(*words)
+    assert (ended.code, "recall@10 of the new index is 0.000" in ended.out) == (1, True)
+    assert place.rag(*words, "--least-recall", "0").code == 0
+    place.write("questions.jsonl", json.dumps(line | {"answerable": False}))
+    assert "1 to 1000 questions" in place.rag(*words).err
 
 
 def test_compaction_makes_a_base(place: Workplace) -> None:
@@ -68,6 +84,7 @@ def test_what_is_damaged_is_found_and_mended(place: Workplace) -> None:
     assert generation in found.out
     assert "--repair" in found.err
     mended = place.rag("check", "--repair")
+    assert generation in mended.out
     assert (mended.code, mended.out.splitlines()[-1]) == (0, "Everything agrees.")
     assert place.lines("search", "who keeps the generators")[0]["data"]
 
@@ -85,6 +102,7 @@ def test_jobs_are_listed_and_shown_with_their_failures(place: Workplace) -> None
     assert place.rag("jobs", "retry", identity).out.startswith("1 documents")
     assert place.rag("jobs", "cancel", identity).code == 0
     assert place.rag("jobs", "watch", identity).code == 1
+    assert "no failed documents" in place.rag("jobs", "retry", identity).out
 
 
 def test_keys_are_made_listed_and_revoked(place: Workplace) -> None:

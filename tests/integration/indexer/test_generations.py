@@ -23,6 +23,7 @@ from indexer.jobs import create_job, seal_job
 from indexer.rebuilds import cancel_reindex, request_compaction, request_promotion, request_reindex
 from indexer.reindexing import activate_generation, discard_abandoned
 from indexer.targets import Embedders
+from indexer.trial import Trial, TrialQuestion
 from indexer.uploads import Upload
 from indexer.workflows import Worker
 from tests.fakes import FakeEmbedder
@@ -185,6 +186,25 @@ def test_a_manual_reindex_stops_at_ready_until_it_is_promoted(
     assert worker.wait(job_id, timeout_s=60).status == "completed"
     with database.read() as session:
         assert active_generation(session, collection).embedder == NEW.id
+
+
+def test_a_reindex_that_finds_too_little_does_not_serve(
+    worker: Worker, database: Database, originals: Originals, collection: str
+) -> None:
+    """Of two documents that an evaluation wants the new index has one: more is not enough, half is."""
+    upload = Upload(collection, external_id="crew")
+    accepted = take_in(database, originals, b"Orson Kovacs keeps the generators.", upload)
+    assert accepted.job is not None
+    worker.wait(accepted.job.id, timeout_s=20)
+    questions = (TrialQuestion("who keeps the generators", ("crew", "lost")),)
+    for least_recall, status, serving in ((0.6, "failed", OLD), (0.5, "completed", NEW)):
+        with database.write() as session:
+            trial = Trial(questions, least_recall)
+            job_id = request_reindex(session, collection, embedder=NEW, trial=trial).id
+        job = worker.wait(job_id, timeout_s=60)
+        assert (job.status, (job.error or "recall@10")[:9]) == (status, "recall@10")
+        with database.read() as session:
+            assert active_generation(session, collection).embedder == serving.id
 
 
 def test_a_cancelled_reindex_leaves_nothing(
