@@ -12,6 +12,7 @@ from posttrain.examples import Example, examples_of
 from posttrain.plots import draw_loss
 from posttrain.sft import Course, Plan, Point, Progress, train
 from posttrain.trainee import Full, Lora, Precision, Trainee, best_precision, load_trainee
+from rag_service.answering.adapter import load_adapter
 from rag_service.answering.model_files import ModelFiles, find_model
 from rag_service.cli.terminal import is_terminal
 
@@ -27,14 +28,21 @@ class Run:
     how: Lora | Full
     precision: Precision = field(default_factory=best_precision)
     recompute: bool = False
+    start: Path | None = None
 
 
 def run_sft(run: Run) -> Progress:
     """Train, and print a line a step (on a terminal it is overwritten)."""
     base = find_model(run.model, models_dir=Settings.load().models_dir)
     how = replace(run.how, kept=_keeps(run)) if isinstance(run.how, Lora) else run.how
+    start = load_adapter(run.start, base_sha256=base.sha256) if run.start else None
     trainee = load_trainee(
-        base.folder, how, seed=run.plan.seed, precision=run.precision, recompute=run.recompute
+        base.folder,
+        how,
+        seed=run.plan.seed,
+        precision=run.precision,
+        recompute=run.recompute,
+        start=start,
     )
     course = _course(run, trainee, base)
     typer.echo(f"{len(course.train)} conversations to train on, {len(course.dev)} for development")

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import LlamaForCausalLM
 
+from corpus.errors import ModelError
 from corpus.linear import Int8Linear, int8_is_exact
 from posttrain import packed_attention
 from posttrain.examples import IGNORED, Batch
+from rag_service.answering.adapter import Adapter
 from rag_service.answering.markers import NEW_TOKENS, ROLE_END, Marker
 from rag_service.answering.template import AnswererTemplate, answerer_vocabulary
 from rag_service.answering.vocabulary import Vocabulary
@@ -162,8 +164,11 @@ def load_trainee(
     seed: int = 0,
     precision: Precision = "float32",
     recompute: bool = False,
+    start: Adapter | None = None,
 ) -> Trainee:
     """Load a base model's folder, give it the answerer's tokens and an adapter that changes nothing yet.
+
+    With `start` the adapter begins as that one is, which must have the same shape.
 
     With `bfloat16` a CPU also keeps the frozen weights in it, and those of the layers below the first one
     that learns in 8 bits, if it multiplies them exactly: as the service does there.
@@ -176,6 +181,8 @@ def load_trainee(
     causal.resize_token_embeddings(template.vocabulary.size, mean_resizing=False)
     _describe_new_tokens(causal, template.vocabulary)
     model = _with_adapter(causal, how, template) if isinstance(how, Lora) else _frozen_below(causal, how)
+    if start and isinstance(model, PeftModel) and isinstance(how, Lora):
+        _start_from(model, start, how)
     if torch.cuda.is_available():
         model.to("cuda")  # type: ignore[arg-type] # its stub lacks names of devices
     elif precision == "bfloat16" and isinstance(how, Lora):  # a whole model is saved as it is
@@ -202,6 +209,22 @@ def _with_adapter(causal: LlamaForCausalLM, lora: Lora, template: AnswererTempla
             if "trainable_tokens" in name:
                 weight.requires_grad = False
     return model
+
+
+def _start_from(model: PeftModel, start: Adapter, lora: Lora) -> None:
+    """Copy an adapter's tensors into the model's; each must have a place of its shape and scale."""
+    own = model.state_dict()
+    places = {name: name.replace(".weight", ".default.weight") for name in start.tensors if ".lora_" in name}
+    same = all(
+        place in own and own[place].shape == start.tensors[name].shape for name, place in places.items()
+    )
+    count = sum(".lora_" in name for name in own)
+    if not same or len(places) != count or start.scale != lora.alpha / lora.rank:
+        raise ModelError(
+            "The adapter to start from has another rank or other layers; "
+            "give --rank and --first-layer of its run."
+        )
+    set_peft_model_state_dict(model, {name: tensor.float() for name, tensor in start.tensors.items()})
 
 
 def _frozen_below(causal: LlamaForCausalLM, full: Full) -> LlamaForCausalLM:

@@ -18,6 +18,7 @@ from posttrain.cli.options import InFiles
 from posttrain.cli.probe import probe
 from posttrain.cli.publish import publish
 from posttrain.data.files import read_records, write_records
+from posttrain.data.statistics import Shingles, texts_of
 from posttrain.mix import mix as mix_records
 from posttrain.mix import read_recipe
 from rag_service.cli import let_threads_sleep, take_debug, terminal
@@ -34,9 +35,20 @@ def mix(
     paths: InFiles,
     recipe: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The recipe, TOML.")],
     out: Annotated[Path, typer.Option(help="Folder for train.jsonl and dev.jsonl.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluation records: what shares 13 words with them is left out."),
+    ] = None,
 ) -> None:
     """Draw each task's share of the records; the same input gives the same mix."""
-    drawn = mix_records((record for path in paths for record in read_records(path)), read_recipe(recipe))
+    records = [record for path in paths for record in read_records(path)]
+    held = Shingles(
+        text for path in against or () for record in read_records(path) for text in texts_of(record)
+    )
+    leaking = {record.id for record in held.leaks(each for each in records if each.split == "train")}
+    if leaking:
+        typer.echo(f"{len(leaking)} records left out: they share 13 words with an evaluation text")
+    drawn = mix_records((record for record in records if record.id not in leaking), read_recipe(recipe))
     write_records(out / "train.jsonl", drawn.train)
     write_records(out / "dev.jsonl", drawn.dev)
     typer.echo(f"{len(drawn.train)} records to train on, {len(drawn.dev)} for development, in {out}")
@@ -61,6 +73,10 @@ def sft(
         float, typer.Option(min=0.0, help="Time between checkpoints: what a kill costs at most.")
     ] = 5.0,
     seed: Annotated[int, typer.Option()] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Go on from an adapter of the same rank and layers."),
+    ] = None,
     *,
     full: Annotated[
         bool, typer.Option("--full", help="Train the weights themselves; the result is a whole model.")
@@ -82,8 +98,12 @@ def sft(
         seed=seed,
         checkpoint_minutes=checkpoint_minutes,
     )
+    if full and start:
+        raise typer.BadParameter(
+            "An adapter is nothing to start --full from; merge it first, or leave one out."
+        )
     how = Full(first_layer) if full else Lora(rank=rank, alpha=2 * rank, first_layer=first_layer)
-    run_sft(Run(folder, model, out, plan, how, recompute=gradient_checkpointing))
+    run_sft(Run(folder, model, out, plan, how, recompute=gradient_checkpointing, start=start))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.examples import Example, Row, batch_of, example_of, pack
 from posttrain.sft import Course, Plan, Point, learning_rate, train
 from posttrain.trainee import DESCRIPTIONS, Full, Lora, Trainee, load_trainee
+from rag_service.answering.adapter import load_adapter
 from rag_service.answering.conversation import SourcePassage, user
 from rag_service.answering.local_model import load_chat_model
 from rag_service.answering.markers import Marker
@@ -212,3 +213,17 @@ def test_new_tokens_learn_only_where_no_activations_are_kept(base: Path) -> None
     read_once = load_trainee(base, replace(CPU_LORA, kept=False)).trainable()
     assert not any("trainable_tokens" in name for name in kept)
     assert any("trainable_tokens" in name for name in read_once)
+
+
+def test_a_run_may_start_from_an_adapter(base: Path, tmp_path: Path) -> None:
+    """Before its first step it has the adapter's loss; an adapter of another shape is refused."""
+    trainee = load_trainee(base, LORA)
+    data = examples(trainee)
+    train(trainee, Course(data), PLAN, tmp_path / "first")
+    batch = batch_of(Row(tuple(data[:4])))
+    start = load_adapter(tmp_path / "first", base_sha256="")
+    went_on = load_trainee(base, LORA, seed=1, start=start)
+    assert went_on.loss(batch)[0].item() == pytest.approx(trainee.loss(batch)[0].item(), rel=1e-6)
+    for other in (replace(LORA, rank=2), replace(LORA, alpha=4), CPU_LORA):
+        with pytest.raises(ModelError, match="--rank and --first-layer"):
+            load_trainee(base, other, start=start)
