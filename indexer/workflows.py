@@ -20,6 +20,7 @@ from indexer.caretaker import (
     Duty,
     JobQueuer,
     forget_finished_workflows,
+    give_back_memory,
     start_due_compactions,
     take_over_from_the_dead,
     tidy_generations,
@@ -40,6 +41,7 @@ _UPKEEP = Queue("upkeep", at_once=1, poll_s=0.5)
 _QUEUES = {"upload": _INTERACTIVE, "ingestion": _BULK, "reindex": _UPKEEP, "compaction": _UPKEEP}
 _LOOK_S = 0.2  # how often a worker looks for new jobs
 _CARE_S = 5.0  # how often it looks for dead workers and stranded jobs
+_TRIM_S = 10.0
 _COMPACT_S = 60.0  # how often it looks whether an index wants compaction
 _TIDY_S = 600.0
 _LONGEST_STOP_S = 60.0
@@ -193,6 +195,7 @@ class Worker:
             Duty(_CARE_S, self._keep_number),
             Duty(_CARE_S, lambda: take_over_from_the_dead(self._slots, self.name)),
             Duty(_CARE_S, queuer.revive_stranded_jobs),
+            Duty(_TRIM_S, give_back_memory),
             Duty(_COMPACT_S, lambda: start_due_compactions(self._database)),
             Duty(_TIDY_S, self._originals.sweep),
             Duty(_TIDY_S, lambda: tidy_generations(self._database, self._generations_dir)),
