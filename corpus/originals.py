@@ -35,6 +35,8 @@ class Originals:
 
         Streams: memory does not grow with the size. An exception from `data` leaves no trace.
         """
+        if isinstance(data, bytes) and self.exists(sha256 := hashlib.sha256(data).hexdigest()):
+            return StoredOriginal(sha256, len(data))  # without a wait for the disk
         incoming = self.folder / _INCOMING
         incoming.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=incoming)

@@ -1,6 +1,7 @@
 """The store of uploaded bytes."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def test_the_same_bytes_are_kept_once(originals: Originals) -> None:
     assert originals.store(b"once") == first
     assert files(originals.folder) == [originals.path(first.sha256)]
     assert list(originals.hashes()) == [first.sha256]
+
+
+def test_known_bytes_are_not_written_again(originals: Originals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second `rag ingest` of many records does not wait for the disk."""
+    first = originals.store(b"once")
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("it was written"))
+    assert originals.store(b"once") == first
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(originals: Originals) -> None:
