@@ -67,13 +67,13 @@ def ingest(
     with open_service(settings) as service:
         try:
             with progress_display(as_json=as_json) as show:
-                job = _ingest(service, found, collection, on_duplicate, show, follow=follow)
+                job, resumed = _ingest(service, found, collection, on_duplicate, show, follow=follow)
         except KeyboardInterrupt:
             terminal.warn("Broken off; the same command goes on where this one stopped.")
             raise typer.Exit(terminal.INTERRUPTED) from None
         failed = failed_items(service.database, job.id)
     if not as_json:
-        typer.echo(_outcome(job))
+        typer.echo(_outcome(job, resumed))
         print_failures(failed)
     raise typer.Exit(exit_code(job))
 
@@ -86,8 +86,11 @@ def _ingest(
     show: Show,
     *,
     follow: bool,
-) -> "JobProgress":
-    """The story of the command: receive everything, then work off what is not there yet."""
+) -> tuple["JobProgress", int]:
+    """The story of the command: receive everything, then work off what is not there yet.
+
+    Returns the job, and how many documents were read that earlier runs had left.
+    """
     from indexer.intake import add_to_job
     from indexer.jobs import finish_job, seal_job
     from indexer.progress import job_progress
@@ -102,12 +105,11 @@ def _ingest(
         with service.database.write() as session:
             seal_job(session, job_id)
             finish_job(session, job_id)  # if all of it was known already, it needs no worker
-    if follow:
-        _work_off(service, job_id, show)
+    resumed = _work_off(service, job_id, show) if follow else 0
     with service.database.read() as session:
         job = job_progress(session, job_id)
     show(job)  # the last one shown may have been an earlier job, which had these documents
-    return job
+    return job, resumed
 
 
 def _start_job(service: "Service", collection: str) -> str:
@@ -161,15 +163,28 @@ def _batches(
     yield batch
 
 
-def _work_off(service: "Service", job_id: str, show: Show) -> None:
-    """Read this job's documents, and those of earlier, broken off jobs that this one has skipped."""
+def _work_off(service: "Service", job_id: str, show: Show) -> int:
+    """Read this job's documents, and those of earlier, broken off jobs that this one has skipped.
+
+    Returns how many the latter were.
+    """
     unfinished = _unfinished_jobs(service, job_id)
+    earlier = [each for each in unfinished if each != job_id]
+    before = sum(_done(service, each) for each in earlier)
     if unfinished:
         service.embedder.make()
         service.worker.make()
     for each in unfinished:
         over = has_ended if each == job_id else has_no_open_items
         wait_for_job(service.database, each, show, is_over=over)
+    return sum(_done(service, each) for each in earlier) - before
+
+
+def _done(service: "Service", job_id: str) -> int:
+    from indexer.progress import job_progress
+
+    with service.database.read() as session:
+        return job_progress(session, job_id).counts.done
 
 
 def _unfinished_jobs(service: "Service", job_id: str) -> list[str]:
@@ -185,9 +200,10 @@ def _unfinished_jobs(service: "Service", job_id: str) -> list[str]:
         return sorted(session.scalars(unread))
 
 
-def _outcome(job: "JobProgress") -> str:
+def _outcome(job: "JobProgress", resumed: int) -> str:
     counts = job.counts
     parts = [f"{counts.done} read", f"{counts.skipped} known already", f"{counts.failed} failed"]
+    parts += [f"{resumed} read that an earlier run had left"] if resumed else []
     waiting = counts.total - counts.finished
     parts += [f"{waiting} waiting for `rag serve` or `rag worker` ({job.id})"] if waiting else []
     took = f" in {duration((job.finished_at - job.created_at).total_seconds())}" if job.finished_at else ""

@@ -74,6 +74,7 @@ def test_work_can_be_left_to_others(place: Workplace) -> None:
     assert {each["status"] for each in place.listed().values()} == {"pending"}
     again = place.rag("ingest", "documents")
     assert again.code == 0
+    assert "3 known already, 0 failed, 3 read that an earlier run had left" in again.out
     assert {each["status"] for each in place.listed().values()} == {"ready"}
 
 
