@@ -111,8 +111,8 @@ def tidy_generations(database: Database, generations_dir: Path) -> None:
 def give_back_memory() -> None:
     """Return what was freed to the system, where the C library is glibc.
 
-    A batch's activations have another size each time, so that glibc's heap gets holes and grows to twice
-    what is in use. Costs some 30 ms, the next batch's page faults included.
+    A batch's activations have another size each time, so that glibc's heap gets holes and grows to nearly
+    twice what is in use. Costs some 30 ms, the next batch's page faults included.
     """
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
