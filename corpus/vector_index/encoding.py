@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from corpus.errors import IndexDamaged
 
 _STORED = np.dtype("<f2")
+_SIGN_EXPONENT_FRACTION = np.uint32(0x8FFFE000).astype(np.int32)  # of a widened half
 
 
 def encode_vector(vector: NDArray[np.float32]) -> bytes:
@@ -31,16 +32,14 @@ def decode_vectors(stored: Sequence[bytes], dimension: int) -> NDArray[np.float3
 
 
 def widen(halves: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return finite numbers in single precision, exactly; three times as fast as `astype`.
+    """Return finite numbers in single precision, exactly; several times as fast as `astype`.
 
     A half's exponent and fraction, moved to where a single has them, are its value over 2**112, which is
-    the difference of the two formats' biases.
+    the difference of the two formats' biases. Widening the bits as a signed integer brings the sign along.
     """
-    bits = halves.view(np.uint16).astype(np.uint32)
-    signs = (bits & 0x8000) << 16
-    bits &= 0x7FFF
+    bits = halves.view(np.int16).astype(np.int32)
     bits <<= 13
+    bits &= _SIGN_EXPONENT_FRACTION
     values: NDArray[np.float32] = bits.view(np.float32)
     values *= np.float32(2.0**112)
-    bits |= signs
     return values

@@ -85,22 +85,25 @@ def test_no_more_cells_are_read_than_it_takes(folder: Path) -> None:
     base = load_base(folder)
     assert base.exact is not None
     assert base.manifest.measured
-    questions = inverted_lists._made_up_queries(base.exact)
     every = np.ones(COUNT, dtype=np.bool_)
     probes = base.manifest.measured.probes
     fewer = InvertedLists(base.index, base.exact, probes - 1 - probes // 20)
-    _, best = fewer.scan(questions, 10, every)
-    _, found = fewer.look_up(questions, 10, every)
-    hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), best.tolist(), strict=True)]
-    assert sum(hits) < TARGET_RECALL * best.size
+    shares = []
+    for questions in inverted_lists._made_up_queries(base.exact):
+        _, best = fewer.scan(questions, 10, every)
+        _, found = fewer.look_up(questions, 10, every)
+        hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), best.tolist(), strict=True)]
+        shares.append(sum(hits) / best.size)
+    assert min(shares) < TARGET_RECALL
 
 
 def test_made_up_questions_lie_where_they_should(vectors: Vectors) -> None:
     """They have unit length and a cosine of 0.7 to a stored vector; vectors of zeros do no harm."""
-    questions = inverted_lists._made_up_queries(vectors.astype(np.float16))
-    np.testing.assert_allclose(np.linalg.norm(questions, axis=1), 1, atol=1e-4)
-    assert ((questions @ vectors.T).max(axis=1) > 0.69).all()
-    assert np.isfinite(inverted_lists._made_up_queries(np.zeros((3, 4), dtype=np.float16))).all()
+    for questions in inverted_lists._made_up_queries(vectors.astype(np.float16)):
+        np.testing.assert_allclose(np.linalg.norm(questions, axis=1), 1, atol=1e-4)
+        assert ((questions @ vectors.T).max(axis=1) > 0.69).all()
+    for questions in inverted_lists._made_up_queries(np.zeros((3, 4), dtype=np.float16)):
+        assert np.isfinite(questions).all()
 
 
 def test_an_odd_dimension(tmp_path: Path) -> None:
