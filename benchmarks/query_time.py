@@ -20,6 +20,7 @@ from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from corpus.embedding import Embedder, find_model
 from corpus.encoders import load_encoder
@@ -100,8 +101,10 @@ def time_ways(
 ) -> dict[str, list[float]]:
     """Return each way's seconds, query by query; each way is the first of a round in its turn."""
     seconds: dict[str, list[float]] = {way: [] for way in ("forward pass", *ways)}
+    tokenizer = Tokenizer.from_str(encoder.tokenizer.to_str())
+    tokenizer.no_padding()
     for number, query in enumerate(queries):
-        tokens = encoder.tokenizer.encode(query).ids
+        tokens = tokenizer.encode(query).ids
         encoder.encode([tokens], 0)  # what has to be prepared for a new length is prepared for all
         runs: list[tuple[str, Callable[[], object]]] = [
             ("forward pass", partial(encoder.encode, [tokens], 0))

@@ -263,8 +263,9 @@ def plot(rows: Sequence[Row], file: Path) -> None:
     right = left.twinx()
     right.plot(counts, [row.memory_mb for row in rows], "^:", color="grey", label="resident, MB")
     right.set_ylabel("MB")
-    figure.legend(loc="upper left")
-    figure.savefig(file, dpi=120)
+    figure.tight_layout()
+    figure.legend(loc="upper left", bbox_to_anchor=(0.12, 0.95))
+    figure.savefig(file, dpi=80)
 
 
 if __name__ == "__main__":
