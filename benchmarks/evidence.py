@@ -48,16 +48,21 @@ class Asked:
     article: str
     question: str
     gold: str
+    answers: tuple[str, ...] = ()
 
 
-def read_questions(squad: Path, others: Path, count: int) -> list[Asked]:
-    """Return up to `count` questions of each kind."""
+def read_questions(squad: Path, others: Path, count: int, last: int | None = None) -> list[Asked]:
+    """Return up to `count` questions of each kind, of the `last` articles by name or of all."""
     with lzma.open(squad) as source:
         every = list(questions_of(json.load(source)["data"]))
+    if last:
+        some = sorted({each.article for each in every})[-last:]
+        every = [each for each in every if each.article in some]
     chance = random.Random(0)  # noqa: S311 - no secret
     by_kind = {kind: [each for each in every if each.kind == kind] for kind in KINDS[:2]}
     by_kind["gold removed"] = [
-        Asked("gold removed", each.article, each.question, each.gold) for each in by_kind["answerable"]
+        Asked("gold removed", each.article, each.question, each.gold, each.answers)
+        for each in by_kind["answerable"]
     ]
     articles = sorted({each.article for each in every})
     by_kind["off topic"] = [
@@ -76,7 +81,8 @@ def questions_of(articles: Sequence[dict[str, object]]) -> Iterator[Asked]:
             gold = short_hash(f"{title}\n{paragraph['context']}")
             for each in paragraph["qas"]:
                 kind = "unanswerable" if each["is_impossible"] else "answerable"
-                yield Asked(kind, title, each["question"], gold)
+                answers = tuple(answer["text"] for answer in each["answers"])
+                yield Asked(kind, title, each["question"], gold, answers)
 
 
 def passages_of(asked: Asked, retriever: Retriever, collection: str) -> list[Passage]:

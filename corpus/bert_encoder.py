@@ -83,36 +83,37 @@ class _Layer:
     after_network: Callable[[Tensor], Tensor]
 
 
-class BertEncoder:
-    """A sentence encoder of the BERT family, from a sentence-transformers folder."""
+class BertNetwork:
+    """The layers of a BERT model over rows of tokens without padding."""
 
-    batch_tokens = 1024  # activations then stay in a core's cache; benchmarks/embedding.py has other sizes
-
-    def __init__(self, folder: Path, config: BertConfig, *, precision: Precision = "auto") -> None:
+    def __init__(
+        self, tensors: Mapping[str, Tensor], config: BertConfig, *, precision: Precision = "auto"
+    ) -> None:
+        """`tensors` have their names in `BertModel`."""
         self._config = config
-        self.tokenizer = read_tokenizer(folder)
-        self.max_tokens = config.max_tokens
-        self.query_prompt, self.passage_prompt = config.query_prompt, config.passage_prompt
-        weights = _Weights(folder, precision)
+        weights = _Weights(tensors, precision)
         self._words = weights["embeddings.word_embeddings.weight"]
-        segment = weights["embeddings.token_type_embeddings.weight"][0]  # all texts are of the first kind
-        self._positions = weights["embeddings.position_embeddings.weight"] + segment
+        self._kinds = weights["embeddings.token_type_embeddings.weight"]
+        self._positions = weights["embeddings.position_embeddings.weight"]
         self._first_norm = weights.norm("embeddings.LayerNorm", config.epsilon)
         self._layers = [_read_layer(weights, f"encoder.layer.{i}", config) for i in range(config.layers)]
         self.dimension = self._words.shape[1]
 
-    def encode(self, tokens: Sequence[TokenIds], prompt_length: int) -> NDArray[np.float32]:  # noqa: ARG002 - poolings that leave the prompt out are not of this class
-        """Return unit vectors, shape (len(tokens), dimension)."""
+    def hidden(self, tokens: Sequence[TokenIds], seconds: Sequence[int] | None = None) -> tuple[Tensor, ...]:
+        """Return each text's states of the last layer, shape (its length, dimension).
+
+        In a pair of texts, the second begins at token `seconds` of its row.
+        """
         lengths = [len(ids) for ids in tokens]
         with torch.inference_mode():
             ids = torch.tensor([token for text in tokens for token in text])
             places = torch.cat([torch.arange(length) for length in lengths])
-            hidden = self._first_norm(self._words[ids] + self._positions[places])
+            firsts = torch.tensor(lengths if seconds is None else list(seconds))
+            kinds = (places >= firsts.repeat_interleave(torch.tensor(lengths))).long()
+            hidden = self._first_norm(self._words[ids] + self._positions[places] + self._kinds[kinds])
             for layer in self._layers:
                 hidden = self._through(layer, hidden, lengths)
-            pooled = torch.stack([self._pool(text) for text in torch.split(hidden, lengths)])
-            unit: NDArray[np.float32] = functional.normalize(pooled, dim=1).numpy()
-        return unit
+            return torch.split(hidden, lengths)
 
     def _through(self, layer: _Layer, hidden: Tensor, lengths: Sequence[int]) -> Tensor:
         projected = layer.projections(hidden).add_(layer.projection_bias)
@@ -129,25 +130,54 @@ class BertEncoder:
         read = functional.scaled_dot_product_attention(queries, keys, values)
         return read.transpose(1, 2).reshape(texts * length, -1)
 
+
+class BertEncoder:
+    """A sentence encoder of the BERT family, from a sentence-transformers folder."""
+
+    batch_tokens = 1024  # activations then stay in a core's cache; benchmarks/embedding.py has other sizes
+
+    def __init__(self, folder: Path, config: BertConfig, *, precision: Precision = "auto") -> None:
+        self._config = config
+        self.tokenizer = read_tokenizer(folder)
+        self.max_tokens = config.max_tokens
+        self.query_prompt, self.passage_prompt = config.query_prompt, config.passage_prompt
+        self._network = BertNetwork(read_tensors(folder / "model.safetensors"), config, precision=precision)
+        self.dimension = self._network.dimension
+
+    def encode(self, tokens: Sequence[TokenIds], prompt_length: int) -> NDArray[np.float32]:  # noqa: ARG002 - poolings that leave the prompt out are not of this class
+        """Return unit vectors, shape (len(tokens), dimension)."""
+        with torch.inference_mode():
+            pooled = torch.stack([self._pool(text) for text in self._network.hidden(tokens)])
+            unit: NDArray[np.float32] = functional.normalize(pooled, dim=1).numpy()
+        return unit
+
     def _pool(self, text: Tensor) -> Tensor:
         return text.mean(0) if self._config.pooling == "mean" else text[0]
 
 
-class _Weights:
-    """The tensors of a folder, in float32, under their names in `BertModel`."""
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Read a file's tensors by their names in `BertModel`.
 
-    def __init__(self, folder: Path, precision: Precision) -> None:
-        file = folder / "model.safetensors"
-        try:
-            tensors = load_file(file)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{file} can not be read: {error}") from error
-        self._tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
+    Raises:
+        ModelError: the file can not be read.
+    """
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file} can not be read: {error}") from error
+    return {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
+
+
+class _Weights:
+    """Tensors in float32, under their names in `BertModel`."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], precision: Precision) -> None:
+        self._tensors = tensors
         self._exact = precision == "float32" or (precision == "auto" and not int8_is_exact())
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._tensors:
-            raise ModelError(f"The embedder's weights lack {name}, which a BERT model has.")
+            raise ModelError(f"The weights lack {name}, which a BERT model has.")
         return self._tensors[name].float()
 
     def linear(self, *names: str) -> tuple[Linear, Tensor]:

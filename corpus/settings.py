@@ -69,6 +69,16 @@ class Settings(BaseSettings):
         default="",
         description="First sentence of every system message: who the answerer is; empty: the service's own.",
     )
+    reader: str = Field(
+        default="",
+        description="Folder of a reader, which tells where passages answer a question; empty: "
+        "the one that is shipped; `none`: the embedder alone tells.",
+    )
+    reranker: str = Field(
+        default="",
+        description="Folder of a cross-encoder of sentence-transformers that reads the best passages of a "
+        "search again; `reader`: the reader does; empty: none.",
+    )
     verifier: str = Field(
         default="",
         description="Folder of a model for textual entailment, which then judges whether sources support a "

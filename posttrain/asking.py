@@ -1,18 +1,21 @@
 """One turn of a chat model over given passages, through the service's own prompt and tool loop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from corpus.embedding import Embedder
+from rag_service.answering.answer import LIKELIER_THAN_NOT
 from rag_service.answering.chat_model import ChatModel, Sampling
 from rag_service.answering.conversation import Message, SourcePassage
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.prompt import Prompt, build_prompt, system_text
 from rag_service.answering.quoting import FACTS, best_sentences, in_excerpts
-from rag_service.answering.refusals import is_refusal
+from rag_service.answering.refusals import SENTENCES, is_refusal
 from rag_service.answering.tools import ToolCall, ToolLoop
+from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.passages import Passage, Scores
+from rag_service.retrieval.readings import Read
 
 DAY = date(2026, 1, 5)  # what the system message calls today: always the same, so that runs compare
 
@@ -37,12 +40,23 @@ def ask(
     *,
     sampling: Sampling,
     embedder: Embedder | None = None,
+    read: Read | None = None,
 ) -> Written:
     """Let the model write a turn, as the service does after a search, or without any if it is off.
 
-    With an embedder a trained model reads excerpts, as it does in the service; else whole passages.
+    With an embedder a trained model reads excerpts, as it does in the service, where the evidence score lets
+    it; else whole passages. With the service's reader, `read`, they are those that it finds best.
     """
-    prompt = _prompt(model, messages, passages, sampling, search=bool(passages), embedder=embedder)
+    found = [as_retrieved(number, passage) for number, passage in enumerate(passages)]
+    if embedder and model.skill == "trained" and found:
+        asked = messages[-1].text
+        readings = read(asked, found) if read else None
+        evidence = evidence_score(asked, found, embedder)
+        if evidence < (THRESHOLD if model.reads else LIKELIER_THAN_NOT):
+            return Written(SENTENCES["no_evidence"], refused=True)
+        found = in_excerpts(found, best_sentences(asked, found, embedder, readings)[:FACTS])
+        sampling = replace(sampling, refusing=evidence < LIKELIER_THAN_NOT)
+    prompt = _prompt(model, messages, found, sampling, search=bool(passages))
     loop = ToolLoop(None, list(prompt.in_context))
     with model.begin(prompt.messages) as turn:
         turn.append(*prompt.opening)
@@ -54,7 +68,7 @@ def first_move(
     model: ChatModel, messages: Sequence[Message], *, sampling: Sampling
 ) -> tuple[Written, Call | None]:
     """Let the model write until its turn ends or it asks for a tool, which it does not get."""
-    prompt = _prompt(model, messages, (), sampling, search=True)
+    prompt = _prompt(model, messages, [], sampling, search=True)
     with model.begin(prompt.messages) as turn:
         items = list(turn.generate(sampling))
     call = next((item for item in items if isinstance(item, Call)), None)
@@ -64,15 +78,11 @@ def first_move(
 def _prompt(
     model: ChatModel,
     messages: Sequence[Message],
-    passages: Sequence[SourcePassage],
+    found: Sequence[Passage],
     sampling: Sampling,
     *,
     search: bool,
-    embedder: Embedder | None = None,
 ) -> Prompt:
-    found = [as_retrieved(number, passage) for number, passage in enumerate(passages)]
-    if embedder and model.skill == "trained":
-        found = in_excerpts(found, best_sentences(messages[-1].text, found, embedder)[:FACTS])
     return build_prompt(
         model,
         messages,

@@ -38,6 +38,7 @@ from rag_service.answering.conversation import Record, SourcePassage
 from rag_service.evaluation.answers import MEASURES, Citation, Outcome, Reply
 from rag_service.evaluation.measures import Estimate, contains_gold, estimate, words
 from rag_service.evaluation.questions import Evidence, Question
+from rag_service.retrieval.readings import Read
 
 SETS = ("reading", "changed", "search", "arithmetic", "identity", "closed")
 _SEARCHING = frozenset({"rag_answer", "rag_refuse", "search", "probe_refuse"})
@@ -88,22 +89,24 @@ def evaluate(
     *,
     search: Search | None = None,
     embedder: Embedder | None = None,
+    read: Read | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Evaluation:
     """Ask every record's question and measure the replies; `search` finds passages in a collection.
 
-    With an embedder a trained model reads excerpts of the passages, as in the service.
+    With an embedder a trained model reads excerpts of the passages, as in the service; `read` is the
+    service's reader, which chooses them.
     """
     reactions: list[Reaction] = []
     reads: dict[str, React] = {
-        "reading": partial(_reading, embedder=embedder),
-        "changed": partial(_changed, embedder=embedder),
+        "reading": partial(_reading, embedder=embedder, read=read),
+        "changed": partial(_changed, embedder=embedder, read=read),
     }
     react_to: dict[str, React] = {**_REACT, **reads}
     wanted = [(react_to[part], record) for part in SETS for record in sets.get(part, ())]
     if search:
         wanted += [
-            (partial(_retrieved, search=search, embedder=embedder), record)
+            (partial(_retrieved, search=search, embedder=embedder, read=read), record)
             for record in sets.get("reading", ())
         ]
     for number, (react, record) in enumerate(wanted, start=1):
@@ -125,7 +128,9 @@ def _estimates(reactions: Sequence[Reaction]) -> dict[str, Estimate]:
     }
 
 
-def _reading(model: ChatModel, record: Record, *, embedder: Embedder | None = None) -> Iterator[Reaction]:
+def _reading(
+    model: ChatModel, record: Record, *, embedder: Embedder | None = None, read: Read | None = None
+) -> Iterator[Reaction]:
     """A record whose gold passage does not fit the context is left out: it asks for the impossible.
 
     Where excerpts are read, a gold passage that is not among them counts against the model.
@@ -133,7 +138,7 @@ def _reading(model: ChatModel, record: Record, *, embedder: Embedder | None = No
     parts = grounded_of(record)
     if parts is None:
         return
-    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder)
+    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder, read=read)
     if embedder is None and not {passage.id for passage in parts.gold} <= {
         passage.id for passage in written.read
     }:
@@ -148,14 +153,19 @@ def _reading(model: ChatModel, record: Record, *, embedder: Embedder | None = No
 
 
 def _retrieved(
-    model: ChatModel, record: Record, *, search: Search, embedder: Embedder | None = None
+    model: ChatModel,
+    record: Record,
+    *,
+    search: Search,
+    embedder: Embedder | None = None,
+    read: Read | None = None,
 ) -> Iterator[Reaction]:
     parts = grounded_of(record)
     if parts is None or record.id.endswith(NEAR_MISS):
         return
     found = search(parts.question)
-    read = [SourcePassage(_ANY, passage.text, passage.document_title) for passage in found]
-    written = ask(model, parts.history, read, sampling=_SHORT, embedder=embedder)
+    given = [SourcePassage(_ANY, passage.text, passage.document_title) for passage in found]
+    written = ask(model, parts.history, given, sampling=_SHORT, embedder=embedder, read=read)
     evidence = tuple(Evidence(_ANY, passage.text) for passage in parts.gold)
     outcome = Outcome(replace(_question(parts), evidence=evidence), _reply(written))
     shares = {f"retrieved: {name}": MEASURES[name](outcome) for name in _OF_RETRIEVED}
@@ -182,11 +192,13 @@ def _reply(written: Written) -> Reply:
     return Reply(written.text, written.refused, () if written.refused else citations)
 
 
-def _changed(model: ChatModel, record: Record, *, embedder: Embedder | None = None) -> Iterator[Reaction]:
+def _changed(
+    model: ChatModel, record: Record, *, embedder: Embedder | None = None, read: Read | None = None
+) -> Iterator[Reaction]:
     parts = grounded_of(record)
     if parts is None:
         return
-    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder)
+    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder, read=read)
     follows = not written.refused and contains_gold(written.text, record.meta.gold)
     shares = {"follows changed facts": (float(follows), 1.0)}
     yield _reaction("changed", record, parts.question, written, shares)

@@ -14,6 +14,7 @@ from corpus import embedding, migrations
 from corpus.collections import DEFAULT_COLLECTION, find_or_create_collection
 from corpus.database import Database
 from corpus.embedding import Embedder
+from corpus.errors import SettingsError
 from corpus.follower import Follower
 from corpus.originals import Originals
 from corpus.settings import Settings
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from rag_service.answering.answer import Answerer
     from rag_service.answering.chat_model import ChatModel
     from rag_service.answering.verification import Entails
+    from rag_service.retrieval.readings import Read
+    from rag_service.retrieval.reranking import Rerank
     from rag_service.worker import RunningWorker
 
 _MEBIBYTE = 1024 * 1024
@@ -109,7 +112,7 @@ def make_service(settings: Settings, models: Models) -> Service:
     embedders = Part("embedders", lambda: Embedders([embedder.get()], load=models.load_other_embedder))
     default = Part("default collection", lambda: _prepare_collections(settings, database, embedder.get()))
     retriever = Part(
-        "retriever", lambda: _make_retriever(database, follower, embedder.get(), embedders.make())
+        "retriever", lambda: _make_retriever(settings, database, follower, embedder.get(), embedders.make())
     )
     worker = Part("worker", lambda: _start_worker(settings, database, originals, embedders.make()))
     switch = ModelSwitch(
@@ -218,12 +221,32 @@ def _prepare_collections(settings: Settings, database: Database, embedder: Embed
 
 
 def _make_retriever(
-    database: Database, follower: Follower, embedder: Embedder, embedders: Embedders
+    settings: Settings, database: Database, follower: Follower, embedder: Embedder, embedders: Embedders
 ) -> Retriever:
-    retriever = Retriever(database, follower, embedder, embedders)
+    rerank = configured_reranker(settings)
+    retriever = Retriever(database, follower, embedder, embedders, rerank=rerank)
     embedders.prepare(database)
     follower.load_all()  # now, not in the first search
     return retriever
+
+
+def configured_reranker(settings: Settings) -> "Rerank | None":
+    """Return the reranker of the settings, if they name one.
+
+    Raises:
+        SettingsError: it is to be the reader, and there is none.
+        ModelError: the folder holds no such model.
+    """
+    if not settings.reranker:
+        return None
+    from rag_service.retrieval.readings import as_reranker  # noqa: PLC0415 - see above
+    from rag_service.retrieval.reranking import load_reranker  # noqa: PLC0415 - see above
+
+    if settings.reranker != "reader":
+        return load_reranker(Path(settings.reranker))
+    if read := _load_reader(settings.reader):
+        return as_reranker(read)
+    raise SettingsError("RAG_RERANKER=reader needs the reader that RAG_READER=none leaves out.")
 
 
 def _start_worker(
@@ -240,7 +263,22 @@ def _make_answerer(
     from rag_service.answering.answer import Answerer  # noqa: PLC0415 - see above
 
     entails = _load_verifier(settings.verifier) if settings.verifier else None
-    return Answerer(retriever, embedder, chat_model, identity=settings.identity, entails=entails)
+    return Answerer(
+        retriever,
+        embedder,
+        chat_model,
+        identity=settings.identity,
+        entails=entails,
+        read=_load_reader(settings.reader),
+    )
+
+
+@cache
+def _load_reader(folder: str) -> "Read | None":
+    """The same for every chat model that answers in this process."""
+    from rag_service.retrieval.reader import configured_reader  # noqa: PLC0415 - see above
+
+    return configured_reader(folder)
 
 
 @cache

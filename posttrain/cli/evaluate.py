@@ -49,6 +49,7 @@ def evaluate(
     from posttrain.plots import draw_calibration, draw_comparison
     from posttrain.sampling import load_sampler
     from rag_service.answering.local_model import load_chat_model
+    from rag_service.retrieval.reader import configured_reader
 
     files = [path for name in (*SETS, "chat") if (path := folder / f"{name}.jsonl").is_file()]
     if not files:
@@ -56,12 +57,14 @@ def evaluate(
     before = read_evaluation(against, files) if against else None
     sets = {path.stem: list(read_records(path))[:limit] for path in files}
     models_dir = Settings.load().models_dir
+    read = configured_reader(Settings.load().reader)
     with _opened(collection) as (search, embedder):
         evaluation = run(
             load_chat_model(model, models_dir=models_dir, adapter=adapter),
             sets,
             search=search,
             embedder=embedder,
+            read=read,
             progress=progress_line("asked", "records"),
         )
         judged = list(judge_evidence(sets.get("reading", ()), embedder, search))

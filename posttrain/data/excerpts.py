@@ -22,10 +22,10 @@ _HEADINGS = ("Overview", "History", "1 Introduction", "Background", "Details", "
 class Excerpting:
     """How long excerpts are, in words, and how many stand side by side, by their weights from one on."""
 
-    fewest_words: int = 30
-    most_words: int = 85
-    counts: tuple[float, ...] = (0.42, 0.26, 0.16, 0.11, 0.05)
-    whole: float = 0.04  # share of passages that stay as long as they are
+    fewest_words: int = 25
+    most_words: int = 65
+    counts: tuple[float, ...] = (0.5, 0.28, 0.14, 0.08)
+    whole: float = 0.02  # share of passages that stay as long as they are
     headings: float = 0.25
 
 

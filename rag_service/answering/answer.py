@@ -25,7 +25,15 @@ from rag_service.answering.prompt import (
     system_text,
     tool_text,
 )
-from rag_service.answering.quoting import FACTS, best_sentences, holds, in_excerpts, rate_times_count
+from rag_service.answering.quoting import (
+    FACTS,
+    agrees,
+    best_sentences,
+    found_in,
+    holds,
+    in_excerpts,
+    rate_times_count,
+)
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.tools import Search, ToolCall, ToolLoop
 from rag_service.answering.verification import Entails
@@ -33,11 +41,13 @@ from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.follow_ups import query_of
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.readings import Read
 from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 
 __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Timings"]
 
-_LIKELIER_THAN_NOT = 0.5  # evidence wanted for a model that can not tell by itself what it lacks
+# Evidence from which a model that can not tell by itself what it lacks is asked, and no small one may refuse.
+LIKELIER_THAN_NOT = 0.5
 _BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
 _STEPS = Sampling(max_tokens=96)
 
@@ -71,13 +81,18 @@ class Answerer:
         *,
         identity: str = "",
         entails: Entails | None = None,
+        read: Read | None = None,
     ) -> None:
-        """`identity` begins every system message; `entails` verifies in the place of the score."""
+        """`identity` begins every system message; `entails` verifies in the place of the score.
+
+        `read` is a reader's: it tells better than the embedder alone where passages answer.
+        """
         self._retriever = retriever
         self._embedder = embedder
         self._model = chat_model
         self._identity = identity
         self._entails = entails
+        self._read = read
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -129,18 +144,22 @@ class Answerer:
 
     def _judge(self, request: AnswerRequest, draft: Draft) -> RefusalReason | None:
         passages = draft.passages or draft.read
+        # For the question alone: of a query with the one before it, that one's answer would be found too.
+        readings = self._read(request.question, passages) if self._read and passages else None
         draft.evidence = evidence_score(draft.query, passages, self._embedder)
         if self._model.skill != "instructed":
-            best = best_sentences(draft.query, passages, self._embedder)[:FACTS]
+            best = best_sentences(draft.query, passages, self._embedder, readings)[:FACTS]
             draft.facts, draft.best = ((), best) if self._model.reads else (best, ())
+            draft.told = found_in(best[0], passages, readings) if best and readings else ""
         if request.on_no_evidence == "answer":
             return None
+        enough = draft.evidence >= (THRESHOLD if self._model.reads else LIKELIER_THAN_NOT)
         if self._model.reads:
-            return "no_evidence" if draft.evidence < THRESHOLD else None
+            return None if enough else "no_evidence"
         if not draft.facts:
             return "insufficient" if passages else "no_evidence"
         computed = rate_times_count(draft.query, draft.facts[0])  # its count is no number of the sources
-        return None if computed or draft.evidence >= _LIKELIER_THAN_NOT else "no_evidence"
+        return None if computed or enough else "no_evidence"
 
     def _write(self, request: AnswerRequest, draft: Draft, cancelled: Cancelled) -> Iterator[Event]:
         """Let the model write; its text and its use of tools are collected in the draft.
@@ -152,7 +171,9 @@ class Answerer:
         if untrained and request.reasoning:
             yield from self._steps(draft, prompt, cancelled)
         loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
-        sampling = _BRIEFLY if untrained else replace(request.sampling, reasoning=request.reasoning)
+        refusing = draft.evidence is None or draft.evidence < LIKELIER_THAN_NOT
+        sampling = replace(request.sampling, reasoning=request.reasoning, refusing=refusing)
+        sampling = _BRIEFLY if untrained else sampling
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
             said = loop.run(turn, sampling)
@@ -254,7 +275,8 @@ class Answerer:
             draft.tool_calls = (ToolCall("calculate", expression, result),)
             said = best.rstrip(". ")
             return self._cited(draft, f"{said}; {expression.replace('*', ' * ')} = {result}.")
-        if _computed_from(draft) or holds(take_markers(draft.text)[0], best, draft.query):
+        said = take_markers(draft.text)[0]
+        if _computed_from(draft) or (holds(said, best, draft.query) and agrees(said, draft.told)):
             own = self._cited(draft, draft.text)
             if own.citations and not own.groundedness.unsupported_spans:
                 return own

@@ -23,7 +23,8 @@ class GenerationCancelled(CorpusError):
 class Sampling:
     """How to write: at temperature 0 always the likeliest token; `seed` makes other draws repeatable.
 
-    With `reasoning` a model whose markers are tokens begins with its steps.
+    With `reasoning` a model whose markers are tokens begins with its steps. With `refusing` false such
+    a model can not write the one for a refusal: something else has decided already that there is an answer.
     """
 
     max_tokens: int = 256
@@ -31,6 +32,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     reasoning: bool = False
+    refusing: bool = True
 
 
 @dataclass(frozen=True, slots=True)

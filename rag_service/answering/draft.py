@@ -94,6 +94,7 @@ class Draft:
     evidence: float | None = None
     facts: Sequence[str] = ()
     best: Sequence[str] = ()  # what a trained small model reads excerpts around
+    told: str = ""  # what a reader takes for the answer in the best sentence
     text: str = ""
     reasoning: str = ""
     marked_refusal: bool = False

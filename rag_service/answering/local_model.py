@@ -117,7 +117,7 @@ class LocalTurn:
         """Go on; see `Turn`."""
         reasoning = sampling.reasoning and self._begin_reasoning()
         reader = GeneratedText(self._template, sampling.stop, reasoning=reasoning)
-        choose = token_chooser(sampling, self._banned())
+        choose = token_chooser(sampling, self._banned(refusing=sampling.refusing))
         written: list[int] = []
         reason: EndReason = "length"
         try:
@@ -179,9 +179,11 @@ class LocalTurn:
                 "Ask something shorter or use fewer passages."
             )
 
-    def _banned(self) -> list[int]:
+    def _banned(self, *, refusing: bool) -> list[int]:
         """Control tokens that no model may write: those of the frame, of results, and unknown ones."""
-        allowed = self._template.stop_ids | self._template.markers.keys()
+        markers = self._template.markers.items()
+        written = {number for number, marker in markers if refusing or marker is not Marker.REFUSAL}
+        allowed = self._template.stop_ids | written
         return sorted(set(self._template.vocabulary.control.values()) - allowed)
 
 

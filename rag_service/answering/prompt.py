@@ -152,5 +152,4 @@ def _pack(model: ChatModel, passages: Sequence[Passage], room: int) -> tuple[Pas
 
 
 def _source(passage: Passage) -> SourcePassage:
-    title = " > ".join((passage.document_title, *passage.heading_path))
-    return SourcePassage(id=str(passage.chunk_id), text=passage.text, title=title)
+    return SourcePassage(id=str(passage.chunk_id), text=passage.text, title=passage.full_title)

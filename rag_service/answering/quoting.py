@@ -7,7 +7,7 @@ sentence of the sources, word for word.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,38 +16,54 @@ from corpus.embedding import Embedder
 from corpus.sentences import sentence_spans
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.question_types import answer_type, has_candidate
+from rag_service.retrieval.question_types import AnswerType, answer_type, has_candidate
+from rag_service.retrieval.readings import MOST_MARGIN, Reading
 from rag_service.retrieval.terms import Terms, terms_of
 
 FACTS = 4  # sentences that a small model reads
 _MOST = 24  # sentences that are embedded
 _BEFORE = 2  # sentences in which a pronoun's name may stand
 _SHORTEST = 12  # characters; headings and remains of tables say nothing by themselves
+_READ = 0.25  # what a reader's margin of 1 counts, beside a cosine
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")  # no time, no month
 _RATE = re.compile(r"\b(?:an?|per|each|every)\s+(\w{3,})")
 
 
-def best_sentences(question: str, passages: Sequence[Passage], embedder: Embedder) -> list[str]:
+def best_sentences(
+    question: str,
+    passages: Sequence[Passage],
+    embedder: Embedder,
+    readings: Sequence[Reading] | None = None,
+) -> list[str]:
     """Return the passages' sentences that share words with the question, the best fit first.
 
     A name in the question must stand in the sentence, in the two before it, or in title and headings:
     what one generator burns is no answer about another. The fit is the cosine, plus the share of the
     question's words, plus 0.3 if the sentence has something of the kind that is asked for (a number, a
-    date, a name).
+    date, a name). Where a reader has read the passages, how likely it finds an answer in the sentence counts
+    most, and one in which an answer is likelier than none need not share a word.
     """
     asked, kind = terms_of(question), answer_type(question)
-    shared = sorted(
-        ((_overlap(asked, terms_of(sentence)), sentence) for sentence in _sentences(passages, asked.names)),
-        key=lambda item: -item[0],
-    )[:_MOST]
-    found = [(share, sentence) for share, sentence in shared if share > 0]
-    if not found:
+    margins = _sentences(passages, asked.names, readings)
+    shares = {sentence: _overlap(asked, terms_of(sentence)) for sentence in margins}
+    fitting = [each for each in margins if shares[each] > 0 or margins[each] > 0]
+    sentences = sorted(fitting, key=lambda each: -(shares[each] + _READ * margins[each]))[:_MOST]
+    if not sentences:
         return []
-    sentences = [sentence for _, sentence in found]
     cosines = embedder.embed_passages(sentences) @ embedder.embed_queries([question])[0]
-    fitting = np.array([has_candidate(kind, terms_of(each), asked) for each in sentences], dtype=np.float32)
-    scores = cosines + np.array([share for share, _ in found]) + 0.3 * fitting
+    scores = cosines + np.array([_fit(each, asked, kind, shares, margins) for each in sentences])
     return [sentences[place] for place in np.argsort(-scores, kind="stable")]
+
+
+def _fit(
+    sentence: str,
+    asked: Terms,
+    kind: AnswerType | None,
+    shares: Mapping[str, float],
+    margins: Mapping[str, float],
+) -> float:
+    wanted = has_candidate(kind, terms_of(sentence), asked)
+    return shares[sentence] + 0.3 * wanted + _READ * margins[sentence]
 
 
 def excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[tuple[Passage, str]]:
@@ -76,6 +92,24 @@ def in_excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[Passa
     """Return what a small model reads of the passages; all of them where there is no fact to go by."""
     cut = [replace(passage, text=part) for passage, part in excerpts(passages, facts)]
     return cut or list(passages)
+
+
+def found_in(sentence: str, passages: Sequence[Passage], readings: Sequence[Reading]) -> str:
+    """Return the words of a sentence that a reader takes for the answer; empty where it finds none likely."""
+    best: tuple[float, str] = (0.0, "")
+    for passage, reading in zip(passages, readings, strict=True):
+        start = passage.text.find(sentence)
+        answer = reading.best(start, start + len(sentence)) if start >= 0 else None
+        if answer:
+            best = max(best, (answer.margin, passage.text[answer.start : answer.end]))
+    return best[1]
+
+
+def agrees(said: str, found: str) -> bool:
+    """Tell whether an answer has a content word or a number of what a reader found, if it found anything."""
+    own, told = terms_of(said), terms_of(found)
+    wanted = frozenset(told.stems) | told.numbers | told.number_words
+    return not wanted or bool(wanted & (frozenset(own.stems) | own.numbers | own.number_words))
 
 
 def holds(said: str, best: str, question: str) -> bool:
@@ -122,18 +156,30 @@ def rate_times_count(question: str, sentence: str) -> str | None:
     return None
 
 
-def _sentences(passages: Sequence[Passage], names: frozenset[str]) -> list[str]:
-    """Return the sentences that are about all of these names."""
-    found: dict[str, None] = {}
-    for passage in passages:
+def _sentences(
+    passages: Sequence[Passage], names: frozenset[str], readings: Sequence[Reading] | None
+) -> dict[str, float]:
+    """Return the sentences that are about all of these names, each with the margin of an answer in it.
+
+    Without a reader all margins are 0.
+    """
+    found: dict[str, float] = {}
+    for number, passage in enumerate(passages):
         place = " ".join((passage.document_title, *passage.heading_path))
         spans = sentence_spans(passage.text)
-        for number, (start, end) in enumerate(spans):
-            before = spans[max(0, number - _BEFORE)][0]
+        for count, (start, end) in enumerate(spans):
+            before = spans[max(0, count - _BEFORE)][0]
             said = terms_of(f"{place}\n{passage.text[before:end]}")
             if end - start >= _SHORTEST and names <= said.words | said.numbers:
-                found[passage.text[start:end]] = None
-    return list(found)
+                margin = _margin(readings[number], start, end) if readings else 0.0
+                sentence = passage.text[start:end]
+                found[sentence] = max(margin, found.get(sentence, margin))
+    return found
+
+
+def _margin(reading: Reading, start: int, end: int) -> float:
+    answer = reading.best(start, end)
+    return -MOST_MARGIN if answer is None else min(max(answer.margin, -MOST_MARGIN), MOST_MARGIN)
 
 
 def _overlap(asked: Terms, said: Terms) -> float:

@@ -33,20 +33,37 @@ def retrieval(
         ),
     ],
     split: Annotated[str, typer.Option(help="Which of the files in qrels/.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of retrieval.json and, with matplotlib, retrieval.png.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search a set in BEIR's layout by meaning, by words and by both, and score the rankings.
 
-    The set gets a database of its own in the data folder, so that a second run embeds nothing.
+    With RAG_RERANKER also by both, read again. The set gets a database of its own in the data folder, so that
+    a second run embeds nothing.
     """
+    import json
+
     from corpus.embedding import load_embedder
     from corpus.settings import Settings
+    from rag_service.app import configured_reranker
+    from rag_service.evaluation.plots import draw_retrieval
     from rag_service.evaluation.retrieval import evaluate_folder, retrieval_json, retrieval_report
 
     settings = Settings.load()
     found = evaluate_folder(
-        folder, load_embedder(settings.embedder), settings.data_dir / "evaluation", split=split
+        folder,
+        load_embedder(settings.embedder),
+        settings.data_dir / "evaluation",
+        split=split,
+        rerank=configured_reranker(settings),
     )
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        page = json.dumps(retrieval_json(*found), indent=1)
+        (out / "retrieval.json").write_text(page + "\n", encoding="utf-8")
+        draw_retrieval(found[1], out / "retrieval.png", title=f"{folder.name}, {split}")
     if as_json:
         terminal.print_json(retrieval_json(*found))
     else:

@@ -15,6 +15,7 @@ from rag_service.evaluation.beir import RetrievalSet, SetDocument, read_document
 from rag_service.evaluation.loading import collection_of_set, workspace_database
 from rag_service.evaluation.measures import Estimate, estimate
 from rag_service.evaluation.ranking import ndcg, recall, reciprocal_rank
+from rag_service.retrieval.reranking import Rerank
 from rag_service.retrieval.search import Mode, Retriever, SearchRequest
 
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
@@ -39,28 +40,45 @@ class RankingScores:
 
 
 def evaluate_folder(
-    folder: Path, embedder: Embedder, workspace: Path, *, split: str = "test", modes: Iterable[Mode] = MODES
+    folder: Path,
+    embedder: Embedder,
+    workspace: Path,
+    *,
+    split: str = "test",
+    modes: Iterable[Mode] = MODES,
+    rerank: Rerank | None = None,
 ) -> tuple[RetrievalSet, tuple[RankingScores, ...]]:
     """Search a set in BEIR's layout, from a database of its own in `workspace`, and score the rankings.
 
-    A database that an earlier call made there with the same embedder is used again.
+    A database that an earlier call made there with the same embedder is used again. With `rerank` the hybrid
+    search is scored a second time, its best passages read again.
 
     Raises:
         InvalidRequest: a file of the set is missing or does not fit.
     """
     retrieval_set = read_retrieval_set(folder, split)
-    with opened_set(folder.name, read_documents(folder), embedder, workspace) as (retriever, collection):
-        return retrieval_set, evaluate_retrieval(retriever, retrieval_set, collection=collection, modes=modes)
+    documents = read_documents(folder)
+    with opened_set(folder.name, documents, embedder, workspace) as (retriever, collection):
+        scores = evaluate_retrieval(retriever, retrieval_set, collection=collection, modes=modes)
+    if rerank:
+        with opened_set(folder.name, documents, embedder, workspace, rerank) as (retriever, collection):
+            search = partial(rank, retriever, collection=collection, mode="hybrid")
+            scores = (*scores, score_rankings("reranked", retrieval_set, search))
+    return retrieval_set, scores
 
 
 @contextmanager
 def opened_set(
-    name: str, documents: Iterable[SetDocument], embedder: Embedder, workspace: Path
+    name: str,
+    documents: Iterable[SetDocument],
+    embedder: Embedder,
+    workspace: Path,
+    rerank: Rerank | None = None,
 ) -> Iterator[tuple[Retriever, str]]:
     """Yield a retriever over a set, and its collection; `documents` are only read where it is new."""
     with workspace_database(workspace) as database:
         collection = collection_of_set(database, name, documents, embedder)
-        yield Retriever(database, Follower(database, workspace), embedder), collection
+        yield Retriever(database, Follower(database, workspace), embedder, rerank=rerank), collection
 
 
 def evaluate_retrieval(

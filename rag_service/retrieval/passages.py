@@ -18,12 +18,14 @@ class Scores:
     """How well a passage fits the query; None where the search did not ask that index.
 
     `dense` is a cosine, `lexical` a BM25 score, `fused` what the ranking is by (in a search by one
-    index alone: that index's score).
+    index alone: that index's score). Where a reranker has read the passage, `reranked` is its score, and the
+    ranking goes by that.
     """
 
     dense: float | None
     lexical: float | None
     fused: float
+    reranked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Passage:
     scores: Scores
     chunking: str
     position: int
+
+    @property
+    def full_title(self) -> str:
+        """The document's title and the headings above the passage."""
+        return " > ".join((self.document_title, *self.heading_path))
 
 
 class ChunksGone(Exception):

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -27,6 +27,7 @@ from rag_service.retrieval.filters import Filter
 from rag_service.retrieval.neighbours import expand_to_neighbours
 from rag_service.retrieval.passages import ChunksGone, Passage, Scores, load_passages
 from rag_service.retrieval.remembering import RememberingEmbedder
+from rag_service.retrieval.reranking import READ_AGAIN, Rerank
 
 Mode = Literal["hybrid", "dense", "lexical"]
 Expand = Literal["none", "neighbours"]
@@ -75,6 +76,7 @@ class Retriever:
         follower: the indexes.
         embedder: makes the vectors of collections that were embedded by it.
         find_embedder: gives the embedders of other collections; None: there are none.
+        rerank: scores the head of a ranking once more; None: it stays as it is.
     """
 
     def __init__(
@@ -83,11 +85,14 @@ class Retriever:
         follower: Follower,
         embedder: Embedder,
         find_embedder: FindEmbedder | None = None,
+        *,
+        rerank: Rerank | None = None,
     ) -> None:
         self._database = database
         self._follower = follower
         self._find_embedder = find_embedder or one_embedder(embedder)
         self._embedders = {embedder.id: RememberingEmbedder(embedder)}
+        self._rerank = rerank
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Return the passages that fit the query best; equal scores are ordered by chunk id.
@@ -121,7 +126,7 @@ class Retriever:
         with self._database.read() as session:
             indexes = [self._follower.indexes(each) for each in _collection_ids(session, request)]
             places = self._find_places(session, request, indexes)
-        ranked = self._rank(request, places, clock)
+        ranked = self._reranked(request, self._rank(request, places, clock))
         with self._database.read() as session:
             # What a filter lets pass and what the indexes have must be of one moment.
             if all_there and request.filters is not None and last_change_number(session) != number:
@@ -159,6 +164,24 @@ class Retriever:
             vectors = None if request.mode == "lexical" else self._embed(request.query, places)
         words = None if request.mode == "dense" else request.query
         return rank_candidates(Query(vectors, words), places, max(request.candidates, request.top_k))
+
+    def _reranked(self, request: SearchRequest, ranked: list[tuple[int, Scores]]) -> list[tuple[int, Scores]]:
+        """Put the head of the ranking into the order of the reranker, if there is one.
+
+        What is gone meanwhile is not read again; the next step sees that it is gone.
+        """
+        if self._rerank is None:
+            return ranked
+        with self._database.read() as session:
+            head = list(load_passages(session, ranked[:READ_AGAIN], condition=self._condition(request)))
+        if not head:
+            return ranked
+        again = {
+            passage.chunk_id: replace(passage.scores, reranked=float(score))
+            for passage, score in zip(head, self._rerank(request.query, head), strict=True)
+        }
+        first = sorted(again.items(), key=lambda item: (-(item[1].reranked or 0.0), item[0]))
+        return first + [each for each in ranked if each[0] not in again]
 
     def _embed(self, query: str, places: Iterable[Place]) -> dict[str, NDArray[np.float32]]:
         """Return the query's vector by each embedder that made vectors of these places."""

@@ -119,7 +119,11 @@ class ScoresOut(ResponseModel):
 
     dense: float | None = Field(description="Cosine of query and passage.", examples=[0.71])
     lexical: float | None = Field(description="BM25.", examples=[8.2])
-    fused: float = Field(description="What the order goes by.", examples=[0.93])
+    fused: float = Field(description="What the order goes by, without a reranker.", examples=[0.93])
+    reranked: float | None = Field(
+        default=None,
+        description="The reranker's score, by which the best passages are ordered if there is one.",
+    )
 
 
 class PassageOut(ResponseModel):

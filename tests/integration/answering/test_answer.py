@@ -1,7 +1,9 @@
 """The story of one answer, on a real database and real indexes; the two models are stand-ins."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import pytest
 
 from corpus.collections import active_generation, create_collection
@@ -14,6 +16,8 @@ from rag_service.answering.conversation import Message, Part, assistant, system,
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.refusals import SENTENCES
 from rag_service.answering.tools import ToolCall
+from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.readings import Read, Reading
 from rag_service.retrieval.search import Retriever
 from tests.factories import migrated_database
 from tests.fakes import FakeChatModel, FakeEmbedder, Speaker
@@ -97,11 +101,13 @@ def ask(retriever: Retriever) -> Ask:
         *,
         skill: Skill = "trained",
         reads: bool = True,
+        read: Read | None = None,
         **how: object,
     ) -> list[Event]:
         speaker = said if callable(said) else lambda _messages, _parts: said
         messages = (user(question),) if isinstance(question, str) else tuple(question)
-        answerer = Answerer(retriever, EMBEDDER, FakeChatModel(speaker, skill=skill, reads=reads))
+        model = FakeChatModel(speaker, skill=skill, reads=reads)
+        answerer = Answerer(retriever, EMBEDDER, model, read=read)
         return list(answerer.stream(AnswerRequest(messages, **how)))  # type: ignore[arg-type]
 
     return run
@@ -323,3 +329,44 @@ def test_sampling_reaches_the_model(retriever: Retriever) -> None:
     answerer = Answerer(retriever, EMBEDDER, FakeChatModel())
     request = AnswerRequest((user(QUESTION),), sampling=Sampling(max_tokens=1), on_no_evidence="answer")
     assert answerer.answer(request).usage.completion_tokens == 1
+
+
+def finds(words: str, asked: list[str] | None = None) -> Read:
+    """Return a reader that finds these words where they stand, and nothing elsewhere."""
+
+    def read(question: str, passages: Sequence[Passage]) -> list[Reading]:
+        if asked is not None:
+            asked.append(question)
+        readings = []
+        for passage in passages:
+            spans = tuple((match.start(), match.end()) for match in re.finditer(r"\S+", passage.text))
+            start = passage.text.find(words)
+            inside = np.array([start >= 0 and start <= a < start + len(words) for a, _ in spans])
+            logits = np.where(inside, 7.0, -7.0).astype(np.float32)
+            readings.append(Reading(7.0 if start >= 0 else -7.0, spans, logits, logits))
+        return readings
+
+    return read
+
+
+def test_the_reader_chooses_the_sentence(ask: Ask) -> None:
+    """What it finds is quoted where the model's words do not stand."""
+    wild = [Delta("text", "Napoleon Bonaparte bought 77 bicycles in Paris.")]
+    quoted = last(ask(wild, QUESTION, reads=False, read=finds("Orson Kovacs keeps")))
+    assert quoted.text.startswith("Orson Kovacs keeps the two diesel generators")
+    assert quoted.citations[0].quote.startswith("Orson Kovacs keeps")
+
+
+def test_a_short_answer_beside_what_the_reader_found_does_not_stand(ask: Ask) -> None:
+    """It says nothing but what the sentence says, and yet not what was asked."""
+    beside = [Delta("text", "The Vostrel station [1].")]
+    answer = last(ask(beside, QUESTION, reads=False, read=finds("Orson Kovacs")))
+    assert answer.text.startswith("Orson Kovacs keeps")
+
+
+def test_a_follow_up_is_read_for_by_itself(ask: Ask) -> None:
+    """What is searched for has the question before it; its answer must not be found again."""
+    asked: list[str] = []
+    turns = [user("Who is Orson Kovacs?"), assistant("He keeps the generators."), user("What does he keep?")]
+    ask(RIGHT, turns, read=finds("generators", asked))
+    assert asked == ["What does he keep?"]

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rag_service.evaluation.beir import RetrievalSet
+from rag_service.evaluation.plots import draw_retrieval
 from rag_service.evaluation.retrieval import (
     difference,
     evaluate_folder,
@@ -16,6 +17,7 @@ from rag_service.evaluation.retrieval import (
     retrieval_report,
     score_rankings,
 )
+from rag_service.retrieval.passages import Passage
 from tests.fakes import FakeEmbedder
 
 DOCUMENTS = {
@@ -48,6 +50,8 @@ def test_every_mode_is_scored(folder: Path, tmp_path: Path) -> None:
         assert each.ndcg_by_query == {"q1": 1.0, "q2": 1.0, "q3": 0.0}
     assert "tiny: 3 queries" in retrieval_report(retrieval_set, scores)
     assert json.loads(json.dumps(retrieval_json(retrieval_set, scores)))["queries"] == 3
+    assert draw_retrieval(scores, tmp_path / "out" / "retrieval.png", title="tiny")
+    assert (tmp_path / "out" / "retrieval.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_second_run_embeds_nothing(folder: Path, tmp_path: Path) -> None:
@@ -77,3 +81,16 @@ def test_differences_are_taken_query_by_query() -> None:
     good = score_rankings("good", two, lambda query: {"a": ["d1"], "b": ["d2"]}[query])
     poor = score_rankings("poor", two, lambda _: ["d1"])
     assert difference(good, poor).value == 0.5
+
+
+def test_a_reranker_is_scored_beside_the_others(folder: Path, tmp_path: Path) -> None:
+    """One that turns the ranking round does not do as well."""
+
+    def backwards(_query: str, passages: Sequence[Passage]) -> list[float]:
+        return [-passage.scores.fused for passage in passages]
+
+    _, (hybrid, reranked) = evaluate_folder(
+        folder, FakeEmbedder(128), tmp_path / "work", modes=["hybrid"], rerank=backwards
+    )
+    assert reranked.name == "reranked"
+    assert (reranked.measures["nDCG@10"].value or 0) < (hybrid.measures["nDCG@10"].value or 0)

