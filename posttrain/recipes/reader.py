@@ -5,8 +5,8 @@
 SOURCES holds the files as their makers publish them (.xz or plain); OUT gets the reader. PART is how many of
 the examples one run takes (1/2: every second one, from the first on; 2/2: from the second on). A reader
 that is in OUT already is gone on from, so that long training can be cut into runs. Six of SQuAD's articles
-are kept out: the last three by name (`benchmarks/evidence.py` reports on these) and the three before them, for
-`benchmarks/reader.py`. All of it takes 65 minutes of one core with AVX-512 BF16.
+are kept out, the last by name, for `benchmarks/reader.py`. All of it takes 65 minutes of one core with
+AVX-512 BF16.
 """
 
 # ruff: noqa: INP001, T201 - a script, run by its path
