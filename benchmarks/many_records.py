@@ -91,6 +91,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--records", type=int, default=20_000)
     records = arguments.parse_args().records
+    # In the background a shell ignores Ctrl-C, and the programs that are started from here would as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_records(folder / "records.jsonl", records)

@@ -5,6 +5,7 @@ Exit codes are those of `rag`: 0 done, 1 failed, 2 wrong usage.
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -45,10 +46,11 @@ def mix(
     held = Shingles(
         text for path in against or () for record in read_records(path) for text in texts_of(record)
     )
-    leaking = {record.id for record in held.leaks(each for each in records if each.split == "train")}
-    if leaking:
-        typer.echo(f"{len(leaking)} records left out: they share 13 words with an evaluation text")
-    drawn = mix_records((record for record in records if record.id not in leaking), read_recipe(recipe))
+    leaks = list(held.leaks(each for each in records if each.split == "train"))
+    for task, count in Counter(record.task for record in leaks).most_common():
+        typer.echo(f"{task}: {count} records left out, which share 13 words with an evaluation text")
+    left_out = {record.id for record in leaks}
+    drawn = mix_records((record for record in records if record.id not in left_out), read_recipe(recipe))
     write_records(out / "train.jsonl", drawn.train)
     write_records(out / "dev.jsonl", drawn.dev)
     typer.echo(f"{len(drawn.train)} records to train on, {len(drawn.dev)} for development, in {out}")

@@ -109,9 +109,12 @@ def test_collections_do_not_mix(place: Workplace) -> None:
 
 def test_ctrl_c_says_how_to_go_on(place: Workplace) -> None:
     """An interrupted run ends with 130 and a hint, and the next one finishes the work."""
+    # A shell's background jobs ignore Ctrl-C and hand that on; the program under test must not get it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in range(500):
         place.write(f"many/{number}.txt", f"Sledge number {number} has {number * 3} metres of rope.\n" * 40)
     process = place.start("ingest", "documents")
+    signal.signal(signal.SIGINT, before)
     assert process.stdout
     process.stdout.readline()
     process.send_signal(signal.SIGINT)

@@ -8,6 +8,7 @@ import pytest
 from posttrain.cli import main
 from rag_service.answering.markers import NEW_TOKENS
 from rag_service.answering.vocabulary import Vocabulary
+from posttrain.data.files import read_records
 from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -87,3 +88,21 @@ def test_check_holds_every_record_against_what_is_served(
     own.with_control_tokens(reversed(NEW_TOKENS)).save(other / "tokenizer.json")
     assert run("data", "inspect", records, "--model", base, "--check", "--adapter", other) == 1
     assert "60 of 60 records are served otherwise" in capsys.readouterr().err
+
+
+def test_mix_leaves_out_what_leaks(records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says how many of which task, so that one that is gone whole is noticed."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("records = 30\n[shares]\nchat = 1.0\n", encoding="utf-8")
+    lines = []
+    for name in ("kept", "leaking"):
+        text = " ".join(f"{name}{n}" for n in range(20))
+        turns = [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}]
+        lines.append(json.dumps({"id": name, "task": "chat", "split": "train", "messages": turns}))
+    both, held = tmp_path / "both.jsonl", tmp_path / "held.jsonl"
+    both.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    held.write_text(lines[1].replace("train", "test") + "\n", encoding="utf-8")
+    out = tmp_path / "mixed"
+    assert run("mix", both, "--recipe", recipe, "--out", out, "--against", held) == 0
+    assert "chat: 1 records left out" in capsys.readouterr().out
+    assert [record.id for record in read_records(out / "train.jsonl")] == ["kept"]
