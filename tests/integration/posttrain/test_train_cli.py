@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from posttrain.cli import main
+from posttrain.data.files import read_records
 from rag_service.answering.markers import NEW_TOKENS
 from rag_service.answering.vocabulary import Vocabulary
-from posttrain.data.files import read_records
 from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -90,7 +90,7 @@ def test_check_holds_every_record_against_what_is_served(
     assert "60 of 60 records are served otherwise" in capsys.readouterr().err
 
 
-def test_mix_leaves_out_what_leaks(records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mix_leaves_out_what_leaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And says how many of which task, so that one that is gone whole is noticed."""
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("records = 30\n[shares]\nchat = 1.0\n", encoding="utf-8")
