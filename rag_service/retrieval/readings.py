@@ -10,6 +10,7 @@ from rag_service.retrieval.passages import Passage
 
 MOST_MARGIN = 8.0  # beyond, a logit says no more
 _LONGEST_ANSWER = 40  # tokens
+_READ_AGAIN = 0.05  # what a reader's logit of 1 counts beside a fused score
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,15 @@ Read = Callable[[str, Sequence[Passage]], Sequence[Reading]]  # a question and p
 
 
 def as_reranker(read: Read) -> Callable[[str, Sequence[Passage]], Sequence[float]]:
-    """Return how much a reader thinks that each passage answers, as `reranking.Rerank` wants it."""
+    """Return, as `reranking.Rerank` wants it, what ranked each passage plus how much a reader thinks it answers.
+
+    Alone a reader ranks no better than the search; together they do (benchmarks/RESULTS.md, "The reader").
+    """
 
     def rerank(query: str, passages: Sequence[Passage]) -> Sequence[float]:
-        return [answer_logit(reading) for reading in read(query, passages)]
+        readings = read(query, passages)
+        judged = zip(passages, readings, strict=True)
+        return [passage.scores.fused + _READ_AGAIN * answer_logit(reading) for passage, reading in judged]
 
     return rerank
 
