@@ -56,7 +56,7 @@ Read = Callable[[str, Sequence[Passage]], Sequence[Reading]]  # a question and p
 
 
 def as_reranker(read: Read) -> Callable[[str, Sequence[Passage]], Sequence[float]]:
-    """Return, as `reranking.Rerank` wants it, what ranked each passage plus how much a reader thinks it answers.
+    """Return, as `reranking.Rerank` wants it, what ranked a passage plus how much a reader thinks it answers.
 
     Alone a reader ranks no better than the search; together they do (benchmarks/RESULTS.md, "The reader").
     """
