@@ -211,6 +211,3 @@ def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
             shard = {}
         shard[name] = tensor
     yield shard
-
-
-__all__ = ["RELEVANCE", "SPAN", "ReaderLoss", "ReaderPlan", "losses", "save_reader", "train_reader"]

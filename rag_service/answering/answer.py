@@ -144,10 +144,10 @@ class Answerer:
 
     def _judge(self, request: AnswerRequest, draft: Draft) -> RefusalReason | None:
         passages = draft.passages or draft.read
-        # For the question alone: of a query with the one before it, that one's answer would be found too.
-        readings = self._read(request.question, passages) if self._read and passages else None
         draft.evidence = evidence_score(draft.query, passages, self._embedder)
-        if self._model.skill != "instructed":
+        if self._model.skill != "instructed":  # a large model reads whole passages
+            # For the question alone: of a query with the one before it, that one's answer would be found too.
+            readings = self._read(request.question, passages) if self._read and passages else None
             best = best_sentences(draft.query, passages, self._embedder, readings)[:FACTS]
             draft.facts, draft.best = ((), best) if self._model.reads else (best, ())
             draft.told = found_in(best[0], passages, readings) if best and readings else ""
