@@ -12,9 +12,11 @@ from rag_service.answering.markers import Call, Delta
 from rag_service.answering.prompt import Prompt, build_prompt, system_text
 from rag_service.answering.quoting import FACTS, best_sentences, in_excerpts
 from rag_service.answering.refusals import SENTENCES, is_refusal
-from rag_service.answering.tools import ToolCall, ToolLoop
+from rag_service.answering.tools import ToolCall, ToolLoop, calculator_for
+from rag_service.answering.two_readers import Said, Told, computed_from, hopeless, settle, told_in
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.passages import Passage, Scores
+from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.readings import Read
 
 DAY = date(2026, 1, 5)  # what the system message calls today: always the same, so that runs compare
@@ -48,20 +50,40 @@ def ask(
     it; else whole passages. With the service's reader, `read`, they are those that it finds best.
     """
     found = [as_retrieved(number, passage) for number, passage in enumerate(passages)]
+    told, evidence = None, 1.0
     if embedder and model.skill == "trained" and found:
         asked = messages[-1].text
         readings = read(asked, found) if read else None
         evidence = evidence_score(asked, found, embedder)
-        if evidence < (THRESHOLD if model.reads else LIKELIER_THAN_NOT):
+        best = best_sentences(asked, found, embedder, readings)[:FACTS]
+        told = told_in(best[0], found, readings) if best and readings and model.reads else None
+        enough = evidence >= (THRESHOLD if model.reads else LIKELIER_THAN_NOT)
+        if told and not needs_a_sum(asked):
+            enough = not hopeless(evidence, told)
+        if not enough:
             return Written(SENTENCES["no_evidence"], refused=True)
-        found = in_excerpts(found, best_sentences(asked, found, embedder, readings)[:FACTS])
-        sampling = replace(sampling, refusing=evidence < LIKELIER_THAN_NOT)
+        found = in_excerpts(found, best)
+        sampling = replace(sampling, refusing=evidence < LIKELIER_THAN_NOT, calculator=calculator_for(asked))
     prompt = _prompt(model, messages, found, sampling, search=bool(passages))
     loop = ToolLoop(None, list(prompt.in_context))
     with model.begin(prompt.messages) as turn:
         turn.append(*prompt.opening)
         said = [item for item in loop.run(turn, sampling) if isinstance(item, Delta)]
-    return _written(said, tuple(loop.calls), [passages[each.chunk_id] for each in prompt.in_context])
+    read_passages = [passages[each.chunk_id] for each in prompt.in_context]
+    written = _written(said, tuple(loop.calls), read_passages)
+    return _settled(written, told, evidence, messages[-1].text, prompt.in_context) if told else written
+
+
+def _settled(
+    written: Written, told: Told, evidence: float, question: str, in_context: Sequence[Passage]
+) -> Written:
+    """Where a reader has read as well: whose words stand, as in the service."""
+    computed = computed_from(question, written.calls, [passage.text for passage in written.read])
+    said = Said(written.text, written.refused, computed)
+    text = settle(question, said, told, evidence, in_context)
+    if text is None:
+        return replace(written, text=SENTENCES["insufficient"], refused=True)
+    return replace(written, text=text, refused=False)
 
 
 def first_move(

@@ -104,7 +104,9 @@ def _introduced(record: Record, recipe: Recipe, random: Random) -> Record:
     day = _FIRST_DAY + timedelta(days=random.randrange(_DAYS))
     if record.messages[0].role == "system" or random.random() >= recipe.system:
         return record
-    search = record.task in _SEARCHING or (record.task in _EITHER and random.random() < 0.5)  # noqa: PLR2004 - a coin
+    searches = any(part.type == "search" for part in record.messages[-1].parts)
+    coin = random.random() < 0.5  # noqa: PLR2004 - as often one as the other
+    search = searches or record.task in _SEARCHING or (record.task in _EITHER and coin)
     return replace(record, messages=(system(system_text(day, search=search)), *record.messages))
 
 

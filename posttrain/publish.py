@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save_file
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -20,8 +18,9 @@ from corpus.errors import Conflict, ModelError
 from corpus.models import AnswerModel
 from posttrain.evaluate import Evaluation
 from posttrain.evaluation_report import evaluation_markdown
+from posttrain.sharding import write_shards
 from rag_service.answer_models import EVALUATION_FILE, check_gate, register
-from rag_service.answering.adapter import CONFIG_FILE, WEIGHTS_FILE, load_adapter
+from rag_service.answering.adapter import CONFIG_FILE, WEIGHTS_STEM, load_adapter, read_weights
 from rag_service.answering.conversation import Record
 from rag_service.answering.model_files import ModelFiles, sha256_of
 
@@ -98,8 +97,7 @@ def _check_evaluated(adapter: Path, base: ModelFiles, evaluation: Evaluation) ->
 def _write(
     folder: Path, adapter: Path, base: ModelFiles, evaluation: Evaluation, origin: Origin, *, name: str
 ) -> None:
-    halves = {key: tensor.to(torch.float16) for key, tensor in load_file(adapter / WEIGHTS_FILE).items()}
-    save_file(halves, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_shards(read_weights(adapter), folder, WEIGHTS_STEM)
     config = json.loads((adapter / CONFIG_FILE).read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base.name, "base_sha256": base.sha256}  # no path of this machine
     config["reads"] = reads_well(evaluation)

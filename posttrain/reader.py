@@ -23,16 +23,22 @@ from transformers import BertModel
 from corpus.errors import ModelError
 from corpus.text_encoding import batches_by_length
 from posttrain.reader_examples import ReaderExample
+from rag_service.retrieval.pairs import Pair
 from rag_service.retrieval.reader import CONFIG_FILE, RELEVANCE, SPAN, WORDS, ReaderConfig, read_shards
 
 _SHARD_BYTES = 15_000_000
 _MASKED = -1e4
+_LONGEST = 24  # tokens of an answer that is looked for
+_FINDING = 8192  # tokens at once
 _POOL = 64  # batches' worth of examples that are sorted by length together
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderPlan:
-    """How to train; a batch has at most `batch_tokens`, padding included."""
+    """How to train; a batch has at most `batch_tokens`, padding included.
+
+    `dropout` is for several epochs: where every example is seen once there is nothing to learn by heart.
+    """
 
     epochs: int = 1
     learning_rate: float = 1e-4
@@ -40,6 +46,7 @@ class ReaderPlan:
     batch_tokens: int = 3072
     clip: float = 1.0
     weight_decay: float = 0.01
+    dropout: float = 0.0
     seed: int = 0
 
 
@@ -57,15 +64,16 @@ class ReaderLoss:
 class ReaderInTraining(nn.Module):
     """The layers and both heads."""
 
-    def __init__(self, folder: Path, *, seed: int) -> None:
+    def __init__(self, folder: Path, *, seed: int, dropout: float = 0.0) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.bert = BertModel.from_pretrained(
             folder,
             add_pooling_layer=False,
             local_files_only=True,
-            hidden_dropout_prob=0.0,  # every example is seen once: there is nothing to learn by heart
-            attention_probs_dropout_prob=0.0,
+            dtype=torch.float32,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
         )
         self.bert.embeddings.word_embeddings.weight.requires_grad = False
         width = self.bert.config.hidden_size
@@ -74,7 +82,8 @@ class ReaderInTraining(nn.Module):
 
     def forward(self, batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the logits of starts and ends, shape (batch, length) each, and of relevance, (batch,)."""
-        ids, kinds, mask, allowed = _tensors(batch)
+        device = self.span.weight.device
+        ids, kinds, mask, allowed = (each.to(device) for each in _tensors(batch))
         hidden = self.bert(input_ids=ids, attention_mask=mask, token_type_ids=kinds).last_hidden_state.float()
         edges = self.span(hidden).masked_fill(~allowed[:, :, None], _MASKED)
         return edges[:, :, 0], edges[:, :, 1], self.relevance(hidden[:, 0])[:, 0]
@@ -92,19 +101,20 @@ def train_reader(
 
     With `start` it goes on from a saved reader.
     """
-    model = ReaderInTraining(folder, seed=plan.seed)
+    model = ReaderInTraining(folder, seed=plan.seed, dropout=plan.dropout)
     if start:
         load_into(model, start)
-    model.train()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device).train()
     batches = [batch for epoch in range(plan.epochs) for batch in _batches(examples, plan, epoch)]
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    wide = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    halves = device == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
     for step, batch in enumerate(batches):
         began = time.monotonic()
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * _share(step, len(batches), plan.warmup)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bool(wide)):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bool(halves)):
             starts, ends, relevance = model(batch)
         span, judged = losses(batch, starts.float(), ends.float(), relevance.float())
         optimizer.zero_grad(set_to_none=True)
@@ -120,25 +130,58 @@ def losses(
     batch: Sequence[ReaderExample], starts: Tensor, ends: Tensor, relevance: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the mean loss of the spans, over examples that have one or have none, and of relevance."""
-    wanted = torch.tensor([float(example.answered) for example in batch])
+    wanted = torch.tensor([float(example.answered) for example in batch], device=relevance.device)
     judged = functional.binary_cross_entropy_with_logits(relevance, wanted)
     extractive = [n for n, example in enumerate(batch) if example.answers or not example.answered]
     if not extractive:
         return starts.sum() * 0, judged
-    of_starts = torch.zeros_like(starts, dtype=torch.bool)
-    of_ends = torch.zeros_like(ends, dtype=torch.bool)
+    of_starts = torch.zeros(starts.shape, dtype=torch.bool)
+    of_ends = torch.zeros(ends.shape, dtype=torch.bool)
     for n in extractive:
         for first, last in batch[n].answers or ((0, 0),):
             of_starts[n, first], of_ends[n, last] = True, True
+    of_starts, of_ends = of_starts.to(starts.device), of_ends.to(starts.device)
     both = _missed(starts[extractive], of_starts[extractive]) + _missed(ends[extractive], of_ends[extractive])
     return both.mean() / 2, judged
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The likeliest answer in a pair, by its first and last tokens; `margin` is how much likelier than none.
+
+    `relevance` is the other head's logit.
+    """
+
+    first: int
+    last: int
+    margin: float
+    relevance: float
+
+
+def find_spans(model: ReaderInTraining, pairs: Sequence[Pair]) -> list[Span]:
+    """Return the likeliest answer of each pair, wherever the model is."""
+    found: dict[int, Span] = {}
+    for numbers in batches_by_length([len(pair.ids) for pair in pairs], _FINDING):
+        batch = [ReaderExample(pairs[number], answered=False) for number in numbers]
+        with torch.inference_mode():
+            starts, ends, relevance = model(batch)
+            both = starts[:, :, None] + ends[:, None, :]
+            length = both.shape[1]
+            near = torch.ones(length, length, dtype=torch.bool, device=both.device).triu().tril(_LONGEST - 1)
+            nowhere = both[:, 0, 0].clone()
+            near[0] = False  # the first token means "nowhere"
+            best, places = both.masked_fill(~near, 4 * _MASKED).flatten(1).max(1)
+            told = zip(places.tolist(), (best - nowhere).tolist(), relevance.tolist(), strict=True)
+        for number, (place, margin, judged) in zip(numbers, told, strict=True):
+            found[number] = Span(place // length, place % length, margin, judged)
+    return [found[number] for number in range(len(pairs))]
 
 
 def save_reader(model: ReaderInTraining, folder: Path, *, base_sha256: str) -> None:
     """Write what learned, in half precision, in files below 16 MB, and which embedder it belongs to."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name.removeprefix("bert."): tensor for name, tensor in model.state_dict().items()}
-    kept = {name: tensor.half().contiguous() for name, tensor in tensors.items() if name != WORDS}
+    kept = {name: tensor.half().cpu().contiguous() for name, tensor in tensors.items() if name != WORDS}
     kept = {name: tensor for name, tensor in kept.items() if "position_ids" not in name}
     for number, shard in enumerate(_shards(kept), start=1):
         save_file(shard, folder / f"reader-{number}.safetensors")

@@ -26,7 +26,11 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to train. `warmup` and `floor` are shares: of the steps, and of the learning rate at the end."""
+    """How to train. `warmup` and `floor` are shares: of the steps, and of the learning rate at the end.
+
+    With `seconds` above 0 a run ends after that time at the latest, and its learning rate falls with the time
+    where that is further on than the steps: for a machine that is lent by the minute.
+    """
 
     epochs: int = 2
     learning_rate: float = 2e-4
@@ -40,6 +44,7 @@ class Plan:
     checkpoint_minutes: float = 5.0
     dev_every: int = 100
     patience: int = 3
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(trainee, course, plan, folder)
     run.resume()
-    while run.progress.step < run.steps and not run.progress.stalled(plan.patience):
+    while run.share < 1 and not run.progress.stalled(plan.patience):
         if stop():
             run.checkpoint()
             return run.progress
@@ -115,6 +120,7 @@ def train(
         if run.is_dev_step():
             run.measure()
         run.checkpoint_when_due()
+    run.measure_at_end()
     trainee.save(folder)
     run.checkpoint()
     return run.progress
@@ -136,38 +142,50 @@ class _Run:
         self._epochs: dict[int, list[Row]] = {}
         self._steps_each = [self._steps_of(self._rows(epoch)) for epoch in range(plan.epochs)]
         self._dev_rows = pack(course.dev, max_length=plan.max_length, seed=0)
-        self._saved_at = time.monotonic()
+        self._began = self._saved_at = time.monotonic()
 
     @property
     def steps(self) -> int:
         """Steps of all epochs."""
         return sum(self._steps_each)
 
+    @property
+    def share(self) -> float:
+        """How much of the run is done: of its steps, or of its time, whichever is more."""
+        of_time = (time.monotonic() - self._began) / self.plan.seconds if self.plan.seconds else 0.0
+        return max(self.progress.step / self.steps, of_time)
+
     def step(self) -> Point:
         """Take one optimiser step."""
         began = time.monotonic()
-        rate = learning_rate(self.progress.step, self.steps, self.plan)
+        rate = learning_rate(round(self.share * self.steps), self.steps, self.plan)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         rows = self._rows_of_step(self.progress.step)
-        total, labels = 0.0, sum(sum(example.trained[1:]) for row in rows for example in row.examples)
+        labels = sum(sum(example.trained[1:]) for row in rows for example in row.examples)
+        losses = []
         for row in rows:
             loss, _ = self.trainee.loss(batch_of(row), self.course.lower(row))
             (loss / labels).backward()  # type: ignore[no-untyped-call]  # torch's annotation lacks it
-            total += loss.item()
+            losses.append(loss.detach())
         torch.nn.utils.clip_grad_norm_(self._weights.values(), self.plan.clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.progress.step += 1
         tokens = sum(row.length for row in rows)
+        total = sum(loss.item() for loss in losses)  # asked for late: a GPU is waited for once a step
         point = Point(self.progress.step, total / labels, rate, tokens, time.monotonic() - began)
         self.progress.curve.append(point)
         return point
 
     def is_dev_step(self) -> bool:
-        """Tell whether the development loss is due: every so many steps, and at the end."""
-        at_end = self.progress.step == self.steps
-        return bool(self._dev_rows) and (at_end or self.progress.step % self.plan.dev_every == 0)
+        """Tell whether the development loss is due, as it is every so many steps."""
+        return bool(self._dev_rows) and self.progress.step % self.plan.dev_every == 0
+
+    def measure_at_end(self) -> None:
+        """Add the development loss of the last step, unless it was measured."""
+        if self._dev_rows and not any(step == self.progress.step for step, _ in self.progress.dev):
+            self.measure()
 
     def measure(self) -> None:
         """Add the development loss."""

@@ -20,6 +20,7 @@ from corpus.errors import ModelError
 from corpus.linear import Int8Linear, int8_is_exact
 from posttrain import packed_attention
 from posttrain.examples import IGNORED, Batch
+from posttrain.gpu import quicken
 from rag_service.answering.adapter import Adapter
 from rag_service.answering.markers import NEW_TOKENS, ROLE_END, Marker
 from rag_service.answering.template import AnswererTemplate, answerer_vocabulary
@@ -89,6 +90,11 @@ class Trainee:
         self._causal = cast("LlamaForCausalLM", whole)
 
     @property
+    def causal(self) -> LlamaForCausalLM:
+        """The model itself, without what PEFT puts around it."""
+        return self._causal
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._causal.device
@@ -114,8 +120,11 @@ class Trainee:
             lower = self.lower(batch) if self.first_layer else self._causal.model.embed_tokens(batch.ids)
         layers = self._causal.config.num_hidden_layers
         learned = batch.labels[0] != IGNORED
+        lower = lower.to(self.device)
+        if self._halves:
+            lower = lower.bfloat16()
         with self._precision():
-            hidden = self._through(lower.to(self.device), batch, self.first_layer, layers)
+            hidden = self._through(lower, batch, self.first_layer, layers)
             # The vocabulary is a third of the model's work: logits only where there is a label.
             logits = self._causal.lm_head(self._causal.model.norm(hidden[0, learned]))
         labels = batch.labels[0, learned]
@@ -128,6 +137,11 @@ class Trainee:
         else:
             self.model.save_pretrained(folder)
         self.template.vocabulary.save(folder / "tokenizer.json")
+
+    @property
+    def _halves(self) -> bool:
+        """Whether what goes from layer to layer is in bfloat16 as well: a GPU waits for memory, not for sums."""
+        return self.device.type == "cuda" and self.precision == "bfloat16"
 
     def _precision(self) -> torch.autocast:
         """With `bfloat16` matrices are multiplied so; what learns, and the loss, stay in float32."""
@@ -185,6 +199,7 @@ def load_trainee(
         _start_from(model, start, how)
     if torch.cuda.is_available():
         model.to("cuda")  # type: ignore[arg-type] # its stub lacks names of devices
+        quicken(model)
     elif precision == "bfloat16" and isinstance(how, Lora):  # a whole model is saved as it is
         _narrow(causal, how.first_layer)
     return Trainee(model, template, how.first_layer, precision, recompute=recompute)

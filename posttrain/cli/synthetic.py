@@ -122,7 +122,7 @@ def reason(paths: InFiles, out: OutFile) -> None:
 @data.command("turn-around")
 def turn_around(paths: InFiles, out: OutFile) -> None:
     """Turn records with a passage into the task of writing the question and its answer."""
-    from posttrain.data.questions import writing_records
+    from posttrain.data.writing import writing_records
 
     _write(out, writing_records(_read(paths)))
 

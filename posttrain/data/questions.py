@@ -1,26 +1,22 @@
 """Questions about the user's own documents, written by a chat model and kept if they survive a round trip.
 
-The answerer is trained for this task too (`writing_records`), so that it can write about documents
+The answerer is trained for this task too (`posttrain.data.writing`), so that it can write about documents
 that must not leave the house; a larger model behind RAG_CHAT_BASE_URL writes better ones.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from posttrain.asking import ask
-from posttrain.data.grounded import grounded_of
 from posttrain.data.reading import Source, grounded_record, split_of
+from posttrain.data.writing import WrittenQuestion, read_question, writing_messages
 from rag_service.answering.chat_model import ChatModel, Sampling
 from rag_service.answering.conversation import Message, Part, Record, SourcePassage, assistant, user
 from rag_service.answering.markers import Delta
 from rag_service.evaluation.measures import contains_gold, token_f1, without_markers
 
 Fate = Literal["kept", "unreadable", "not in the text", "gives itself away", "repeated", "lost on the way"]
-REQUEST = "Write a question that this text answers, and the answer in a few words of the text."
 _OPENING = "Question:"
-_FORM = re.compile(r"\s*(?:Question|Q): *(?P<question>[^\n]+?)\s*\n+\s*(?:Answer|A): *(?P<answer>[^\n]+)")
 # What an untrained model is shown first: of 16 passages of the demo corpus it then asked something that
 # can be read about 12, without them about none.
 _EXAMPLES = (
@@ -41,14 +37,6 @@ _EXAMPLES = (
 )
 _LONGEST_ANSWER = 15  # words
 _SAME_F1 = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenQuestion:
-    """A question about a passage and its answer, in words of the passage."""
-
-    question: str
-    answer: str
 
 
 def write_questions(
@@ -74,39 +62,6 @@ def write_questions(
             if fate == "kept" and written:
                 kept.append(written)
                 yield _record(written, passage, number, source, dev_percent)
-
-
-def writing_messages(passage: SourcePassage) -> tuple[Message, ...]:
-    """Return the conversation that asks for a question; the same in training and in use."""
-    title = f"{passage.title}\n" if passage.title else ""
-    return (user(f"{REQUEST}\n\n{title}{passage.text}"),)
-
-
-def read_question(text: str) -> WrittenQuestion | None:
-    """Read what a model wrote; None if it is not in the form that was asked for."""
-    found = _FORM.match(text)
-    if found is None:
-        return None
-    return WrittenQuestion(found["question"].strip(), found["answer"].strip().rstrip("."))
-
-
-def writing_records(records: Iterable[Record]) -> Iterator[Record]:
-    """Turn records with a gold passage around: the passage is given, question and answer are written.
-
-    A question that leans on the turns before it is left out.
-    """
-    for record in records:
-        parts = grounded_of(record)
-        if parts is None or len(parts.gold) != 1 or len(parts.history) != 1:
-            continue
-        reply = f"Question: {parts.question}\nAnswer: {record.meta.gold[0]}"
-        yield Record(
-            id=f"{record.id}-written",
-            task="write_question",
-            split=record.split,
-            messages=(*writing_messages(parts.gold[0]), assistant(reply)),
-            meta=record.meta,
-        )
 
 
 def _write(passage: SourcePassage, model: ChatModel, *, seed: int, greedy: bool) -> WrittenQuestion | None:

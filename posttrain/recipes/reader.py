@@ -39,33 +39,33 @@ _MOST_TOKENS = 320  # of a pair
 
 def make(sources: Path, random: Random) -> tuple[list[Record], list[Record]]:
     """Return the records to train on, and those of SQuAD's kept-out articles."""
-    squad = list(reading.import_squad(read_json(_find(sources, "squad2*"))))
-    titles = sorted({_title(each) for each in squad})
+    squad = list(reading.import_squad(read_json(find_file(sources, "squad2*"))))
+    titles = sorted({title_of(each) for each in squad})
     out = set(titles[-KEPT_OUT:])
-    learned = [each for each in squad if _title(each) not in out and each.split == "train"]
-    held = [each for each in squad if _title(each) in out]
-    qed = _train(more_reading.import_qed(read_json_lines(_find(sources, "qed*"))))
-    hotpot = _train(more_reading.import_halueval(read_json_lines(_find(sources, "halueval*"))))
-    boolq = _train(reading.import_boolq(read_json_lines(_find(sources, "boolq*"))))
-    pages = _train(more_reading.import_definitions(read_json_lines(_find(sources, "wikipedia_pages*"))))
-    health = _train(import_medquad(read_json_lines(_find(sources, "medquad*"))))
+    learned = [each for each in squad if title_of(each) not in out and each.split == "train"]
+    held = [each for each in squad if title_of(each) in out]
+    qed = _train(more_reading.import_qed(read_json_lines(find_file(sources, "qed*"))))
+    hotpot = _train(more_reading.import_halueval(read_json_lines(find_file(sources, "halueval*"))))
+    boolq = _train(reading.import_boolq(read_json_lines(find_file(sources, "boolq*"))))
+    pages = _train(more_reading.import_definitions(read_json_lines(find_file(sources, "wikipedia_pages*"))))
+    health = _train(import_medquad(read_json_lines(find_file(sources, "medquad*"))))
     possible = [each for each in learned if each.task == "rag_answer"]
     records = [
-        *_beside(possible, possible, TWO, random),
+        *beside(possible, possible, TWO, random),
         *_alone(each for each in learned if each.task == "rag_refuse"),
         *_alone(about_others(learned)),
         *_some(changed_facts(learned), 500, random),
-        *_beside(qed, qed, TWO, random),
+        *beside(qed, qed, TWO, random),
         *_some(_alone(about_others(qed)), 1000, random),
-        *_beside(
+        *beside(
             random.sample(hotpot, min(4500, len(hotpot))),
             hotpot,
             Excerpting(counts=(0, 0, 1), whole=0.9),
             random,
         ),
-        *_beside(random.sample(boolq, min(1500, len(boolq))), boolq, TWO, random),
-        *_beside(pages, pages, TWO, random),
-        *_beside(random.sample(health, min(1200, len(health))), health, TWO, random),
+        *beside(random.sample(boolq, min(1500, len(boolq))), boolq, TWO, random),
+        *beside(pages, pages, TWO, random),
+        *beside(random.sample(health, min(1200, len(health))), health, TWO, random),
     ]
     return records, held
 
@@ -96,7 +96,7 @@ def report(loss: ReaderLoss) -> None:
         )
 
 
-def _beside(
+def beside(
     records: Sequence[Record], pool: Sequence[Record], how: Excerpting, random: Random
 ) -> Iterator[Record]:
     found = PassagePool(pool)
@@ -123,15 +123,15 @@ def _train(records: Iterable[Record]) -> list[Record]:
     ]
 
 
-def _title(record: Record) -> str:
+def title_of(record: Record) -> str:
     return record.messages[-1].parts[1].passages[0].title
 
 
-def _find(sources: Path, pattern: str) -> Path:
+def find_file(sources: Path, pattern: str) -> Path:
     return next(path for path in sorted(sources.rglob(pattern)) if path.is_file())
 
 
-def _examples(records: Iterable[Record], tokenizer: PairTokenizer) -> list[ReaderExample]:
+def examples_of_pairs(records: Iterable[Record], tokenizer: PairTokenizer) -> list[ReaderExample]:
     return [
         example for example in reader_examples(records, tokenizer) if len(example.pair.ids) <= _MOST_TOKENS
     ]
@@ -143,7 +143,7 @@ def main() -> None:
     base = find_model(BASE)
     tokenizer = PairTokenizer(base)
     records, _ = make(sources, Random(0))  # noqa: S311 - a draw of data, no secret
-    examples = _examples(records, tokenizer)
+    examples = examples_of_pairs(records, tokenizer)
     part, _, parts = (sys.argv[3] if len(sys.argv) > 3 else "1/1").partition("/")  # noqa: PLR2004 - the third
     examples = examples[int(part) - 1 :: int(parts)]
     tokens = sum(len(example.pair.ids) for example in examples)

@@ -20,7 +20,7 @@ from posttrain.data.excerpts import Excerpting, in_excerpts
 from posttrain.data.facts import known_facts
 from posttrain.data.files import read_csv, read_json, read_json_lines, read_records, write_records
 from posttrain.data.grounded import grounded_of
-from posttrain.data.questions import writing_records
+from posttrain.data.writing import writing_records
 from posttrain.data.reading import Source
 from posttrain.data.sums import sum_records
 from posttrain.data.swaps import about_others, changed_facts
@@ -28,9 +28,9 @@ from rag_service.answering.conversation import Part, Record, Split, assistant
 
 FEW = Excerpting()
 FIVE = Excerpting(counts=(0, 0, 0, 0, 1), whole=1.0)  # as in evaluation: the gold passage among four
-_LONGEST_CHAT = 110  # words of a reply
+LONGEST_CHAT = 110  # words of a reply
 _LONGEST_SOLUTION = 60  # words
-_OPEN = {"open_qa", "general_qa", "brainstorming", "creative_writing", "classification"}
+OPEN = {"open_qa", "general_qa", "brainstorming", "creative_writing", "classification"}
 
 
 # How many records of a kind are for training; a quarter as many are for development, if there are.
@@ -89,7 +89,7 @@ class Maker:
             )
             drawn = [each for each in made if each]
         if name == "reasoned":
-            drawn = list(_thought(drawn))
+            drawn = list(thought(drawn))
         if name == "writing":
             drawn = list(writing_records(drawn))
         write_records(self.out / f"{name}.jsonl", drawn)
@@ -104,32 +104,32 @@ class Maker:
 
 def make(sources: Path, out: Path, seed: int, scale: float) -> None:
     """Write all files."""
-    squad = list(reading.import_squad(read_json(_find(sources, "squad2*"))))
-    qed = list(more_reading.import_qed(read_json_lines(_find(sources, "qed*"))))
-    hotpot = list(more_reading.import_halueval(read_json_lines(_find(sources, "halueval*"))))
+    squad = list(reading.import_squad(read_json(find_file(sources, "squad2*"))))
+    qed = list(more_reading.import_qed(read_json_lines(find_file(sources, "qed*"))))
+    hotpot = list(more_reading.import_halueval(read_json_lines(find_file(sources, "halueval*"))))
     random = Random(seed)  # noqa: S311 - an order of data, no secret
-    maker = Maker(out, random, scale, _pools({"squad": squad, "qed": qed, "hotpot": hotpot}))
+    maker = Maker(out, random, scale, pools_of({"squad": squad, "qed": qed, "hotpot": hotpot}))
     _write_reading(maker, squad, qed, hotpot, seed)
-    boolq = reading.import_boolq(read_json_lines(_find(sources, "boolq*")))
+    boolq = reading.import_boolq(read_json_lines(find_file(sources, "boolq*")))
     maker.write("boolq", boolq, "qed")
-    pages = more_reading.import_definitions(read_json_lines(_find(sources, "wikipedia_pages*")))
+    pages = more_reading.import_definitions(read_json_lines(find_file(sources, "wikipedia_pages*")))
     maker.write("definitions", pages, "qed")
     maker.write("sums_bare", sum_records(900, read=False, seed=seed))
     maker.write("sums_read", sum_records(900, read=True, seed=seed))
-    maker.write("mawps", arithmetic.import_mawps(read_csv(_find(sources, "mawps*.csv*"))))
-    gsm8k = arithmetic.import_gsm8k(read_json_lines(_find(sources, "gsm8k*.jsonl*")))
-    maker.write("gsm8k", (each for each in gsm8k if _words(each) <= _LONGEST_SOLUTION))
+    maker.write("mawps", arithmetic.import_mawps(read_csv(find_file(sources, "mawps*.csv*"))))
+    gsm8k = arithmetic.import_gsm8k(read_json_lines(find_file(sources, "gsm8k*.jsonl*")))
+    maker.write("gsm8k", (each for each in gsm8k if words_of(each) <= _LONGEST_SOLUTION))
     config = identity.read_identity(Path(__file__).with_name("identity.toml"))
     maker.write("identity", identity.identity_records(config, seed=seed))
     maker.write("facts", known_facts())
-    maker.write("unknown", _unknown(sources))
-    rows = [row for row in read_json_lines(_find(sources, "dolly*")) if row.get("category") in _OPEN]
+    maker.write("unknown", unknown(sources))
+    rows = [row for row in read_json_lines(find_file(sources, "dolly*")) if row.get("category") in OPEN]
     dolly = chats.import_instructions(rows)
-    maker.write("dolly", (each for each in dolly if _words(each) <= _LONGEST_CHAT))
-    _write_sets(out, squad, qed, maker.pools, seed)
+    maker.write("dolly", (each for each in dolly if words_of(each) <= LONGEST_CHAT))
+    write_sets(out, squad, qed, maker.pools, seed)
 
 
-def _write_sets(
+def write_sets(
     out: Path,
     squad: Sequence[Record],
     qed: Sequence[Record],
@@ -196,7 +196,7 @@ def _write_reading(
     maker.write("hotpot_near", hotpot, "hotpot", loses_gold=True)
 
 
-def _pools(sets: Mapping[str, Sequence[Record]]) -> dict[tuple[str, Split], PassagePool]:
+def pools_of(sets: Mapping[str, Sequence[Record]]) -> dict[tuple[str, Split], PassagePool]:
     """A passage of a held-back document must not even be a near miss in training."""
     splits: tuple[Split, ...] = ("train", "dev")
     return {
@@ -206,7 +206,7 @@ def _pools(sets: Mapping[str, Sequence[Record]]) -> dict[tuple[str, Split], Pass
     }
 
 
-def _thought(records: Iterable[Record]) -> Iterator[Record]:
+def thought(records: Iterable[Record]) -> Iterator[Record]:
     """Reasoning that a reader can check: the sentence of the passage that the answer comes from."""
     for record in records:
         parts = grounded_of(record)
@@ -220,20 +220,20 @@ def _thought(records: Iterable[Record]) -> Iterator[Record]:
         yield replace(record, id=f"{record.id}-reasoned", messages=(*record.messages[:-1], turn))
 
 
-def _unknown(sources: Path) -> Iterator[Record]:
+def unknown(sources: Path) -> Iterator[Record]:
     for pattern, source in (
         ("popqa*", Source("PopQA", "MIT")),
         ("triviaqa*", Source("TriviaQA", "Apache-2.0")),
         ("efficientqa*", Source("EfficientQA", "CC BY-SA 3.0")),
     ):
-        yield from more_reading.closed_book(read_json_lines(_find(sources, pattern)), source)
+        yield from more_reading.closed_book(read_json_lines(find_file(sources, pattern)), source)
 
 
-def _words(record: Record) -> int:
+def words_of(record: Record) -> int:
     return len(record.messages[-1].text.split())
 
 
-def _find(sources: Path, pattern: str) -> Path:
+def find_file(sources: Path, pattern: str) -> Path:
     return next(path for path in sorted(sources.rglob(pattern)) if path.is_file())
 
 

@@ -1,6 +1,7 @@
 """Merges a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) into a model's weights while loading.
 
-The files are PEFT's: `adapter_config.json` and `adapter_model.safetensors`. Merging is one product a
+The files are PEFT's: `adapter_config.json` and `adapter_model.safetensors`, or its parts
+(`adapter_model-00001-of-00003.safetensors`) where one file would be too large for a repository. Merging is one product a
 matrix, so it is done here; PEFT itself is needed for training only. Besides the low-rank pairs an
 adapter may hold rows of the embedding (`trainable_tokens_delta`, which despite its name holds the
 new values) and whole tensors that take the place of the model's.
@@ -8,6 +9,7 @@ new values) and whole tensors that take the place of the model's.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,9 @@ from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from rag_service.answering.model_files import sha256_of
 
 CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
+WEIGHTS_STEM = "adapter_model"
+WEIGHTS_FILE = f"{WEIGHTS_STEM}.safetensors"
+_PART = re.compile(rf"{WEIGHTS_STEM}-\d+-of-(\d+)\.safetensors")
 _PREFIX = "base_model.model."
 _TOKENS = ".token_adapter.trainable_tokens_delta"
 _REFUSED_OPTIONS = ("use_dora", "fan_in_fan_out", "lora_bias", "rank_pattern", "alpha_pattern")
@@ -52,12 +56,12 @@ def load_adapter(folder: Path, *, base_sha256: str) -> Adapter:
         ModelHashMismatch: it was trained on other weights.
         ModelError: it is of a kind that is not merged here, or damaged.
     """
-    files = [folder / WEIGHTS_FILE, folder / CONFIG_FILE]
+    files = [*weights_files(folder), folder / CONFIG_FILE]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ModelNotFound(f"The adapter {folder} lacks {', '.join(missing)}; correct RAG_ADAPTER.")
     try:
-        config = json.loads(files[1].read_text(encoding="utf-8"))
-        tensors = load_file(files[0])
+        config = json.loads(files[-1].read_text(encoding="utf-8"))
+        tensors = read_weights(folder)
     except (ValueError, SafetensorError) as error:
         raise ModelError(f"The adapter {folder} is damaged ({error}); get it again.") from error
     if config.get("peft_type") != "LORA" or any(config.get(option) for option in _REFUSED_OPTIONS):
@@ -72,6 +76,26 @@ def load_adapter(folder: Path, *, base_sha256: str) -> Adapter:
         sha256=sha256_of(*files, *([tokenizer] if tokenizer.is_file() else [])),
         reads=bool(config.get("reads", True)),
     )
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """Return the files that an adapter's weights are in: one, or all of its parts, which may be missing."""
+    parts = {match[0]: int(match[1]) for path in folder.glob("*") if (match := _PART.fullmatch(path.name))}
+    if not parts or (folder / WEIGHTS_FILE).is_file():
+        return [folder / WEIGHTS_FILE]
+    count = max(parts.values())
+    return [
+        folder / f"{WEIGHTS_STEM}-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)
+    ]
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of an adapter's files.
+
+    Raises:
+        SafetensorError, OSError: a file is damaged or missing.
+    """
+    return {name: tensor for file in weights_files(folder) for name, tensor in load_file(file).items()}
 
 
 def merge(adapter: Adapter, weights: dict[str, Tensor]) -> None:

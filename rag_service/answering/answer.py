@@ -4,7 +4,6 @@ Events come as things happen, so that a reader sees passages before words and wo
 last event is `Done`, with the whole answer.
 """
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,18 +28,19 @@ from rag_service.answering.quoting import (
     FACTS,
     agrees,
     best_sentences,
-    found_in,
     holds,
     in_excerpts,
     rate_times_count,
 )
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
-from rag_service.answering.tools import Search, ToolCall, ToolLoop
+from rag_service.answering.tools import Search, ToolCall, ToolLoop, calculator_for
+from rag_service.answering.two_readers import Said, computed_from, hopeless, settle, told_in
 from rag_service.answering.verification import Entails
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.follow_ups import query_of
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.readings import Read
 from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 
@@ -150,11 +150,13 @@ class Answerer:
             readings = self._read(request.question, passages) if self._read and passages else None
             best = best_sentences(draft.query, passages, self._embedder, readings)[:FACTS]
             draft.facts, draft.best = ((), best) if self._model.reads else (best, ())
-            draft.told = found_in(best[0], passages, readings) if best and readings else ""
+            draft.told = told_in(best[0], passages, readings) if best and readings else None
         if request.on_no_evidence == "answer":
             return None
         enough = draft.evidence >= (THRESHOLD if self._model.reads else LIKELIER_THAN_NOT)
         if self._model.reads:
+            if draft.told and not needs_a_sum(draft.query):  # a sum is no words that a reader finds
+                enough = not hopeless(draft.evidence, draft.told)
             return None if enough else "no_evidence"
         if not draft.facts:
             return "insufficient" if passages else "no_evidence"
@@ -164,7 +166,8 @@ class Answerer:
     def _write(self, request: AnswerRequest, draft: Draft, cancelled: Cancelled) -> Iterator[Event]:
         """Let the model write; its text and its use of tools are collected in the draft.
 
-        The words of a model that does not read well are shown only once they were checked.
+        The words of a model that does not read well, or beside which a reader has read, are shown only once
+        they were checked.
         """
         prompt = self._prompt(request, draft)
         untrained = bool(draft.facts) and self._model.skill == "none"
@@ -172,7 +175,12 @@ class Answerer:
             yield from self._steps(draft, prompt, cancelled)
         loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
         refusing = draft.evidence is None or draft.evidence < LIKELIER_THAN_NOT
-        sampling = replace(request.sampling, reasoning=request.reasoning, refusing=refusing)
+        sampling = replace(
+            request.sampling,
+            reasoning=request.reasoning,
+            refusing=refusing,
+            calculator=calculator_for(draft.query) if draft.passages else "may",
+        )
         sampling = _BRIEFLY if untrained else sampling
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
@@ -180,7 +188,7 @@ class Answerer:
             for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
                 if isinstance(event, Delta):
                     draft.hear(event)
-                if not (isinstance(event, Delta) and draft.facts):
+                if not (isinstance(event, Delta) and (draft.facts or draft.told)):
                     yield event
             draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
         if loop.end == "cancelled":
@@ -230,23 +238,25 @@ class Answerer:
 
     def _check(self, request: AnswerRequest, draft: Draft) -> Iterator[Event]:
         """Refusals become a status; sentences are held against what the model read, and cited."""
-        searched_itself = draft.read and draft.found is None and not self._model.reads
+        streamed = not (draft.facts or draft.told)
+        searched_itself = draft.read and draft.found is None
         if searched_itself and (reason := self._judge(request, draft)):
             yield from _refused(draft, reason)
             return
-        if not draft.facts and (draft.marked_refusal or is_refusal(draft.text)):
+        text = self._settled(draft) if draft.told and not draft.facts else draft.text
+        if text is None or (not draft.facts and not draft.told and _is_refusal(draft)):
             yield from _refused(draft, "insufficient" if draft.read else "no_evidence")
             return
         if not draft.read:
             yield Done(draft.finish(text=take_markers(draft.text.strip())[0]))  # there is nothing to cite
             return
         began = time.perf_counter()
-        cited = self._with_facts(draft) if draft.facts else self._cited(draft, draft.text)
+        cited = self._with_facts(draft) if draft.facts else self._cited(draft, text)
         draft.verify_ms = (time.perf_counter() - began) * 1000
         if not cited.citations and request.on_no_evidence == "refuse":
             yield from _refused(draft, "unverified")
             return
-        if draft.facts:
+        if not streamed:
             yield Delta("text", cited.text)
         yield from cited.citations
         yield Done(draft.finish(text=cited.text, cited=cited))
@@ -263,20 +273,26 @@ class Answerer:
             entails=self._entails,
         )
 
+    def _settled(self, draft: Draft) -> str | None:
+        """Return whose words stand, the model's or the reader's, or None for a refusal."""
+        if draft.told is None or draft.request.on_no_evidence == "answer":
+            return draft.text
+        if worked_out := _worked_out(draft, " ".join(draft.best[0].split())):
+            return worked_out
+        said = Said(draft.text, _is_refusal(draft), _computed(draft))
+        return settle(draft.query, said, draft.told, draft.evidence or 0.0, draft.read)
+
     def _with_facts(self, draft: Draft) -> CitedAnswer:
         """Take the sentence of a model that reads badly where it holds, else the source's; work out a rate.
 
         What it worked out with the calculator, from numbers that the sources have, stands too.
         """
         best = " ".join(draft.facts[0].split())  # lines of the source are no lines of the answer
-        expression = rate_times_count(draft.query, best)
-        if expression:
-            result = calculate(expression).result
-            draft.tool_calls = (ToolCall("calculate", expression, result),)
-            said = best.rstrip(". ")
-            return self._cited(draft, f"{said}; {expression.replace('*', ' * ')} = {result}.")
+        if worked_out := _worked_out(draft, best):
+            return self._cited(draft, worked_out)
         said = take_markers(draft.text)[0]
-        if _computed_from(draft) or (holds(said, best, draft.query) and agrees(said, draft.told)):
+        told = draft.told.text if draft.told and draft.told.margin > 0 else ""
+        if _computed(draft) or (holds(said, best, draft.query) and agrees(said, told)):
             own = self._cited(draft, draft.text)
             if own.citations and not own.groundedness.unsupported_spans:
                 return own
@@ -284,12 +300,22 @@ class Answerer:
         return self._cited(draft, best)
 
 
-def _computed_from(draft: Draft) -> bool:
-    """Whether the model calculated, and with nothing but numbers of the question and of what it read."""
-    sums = [call.input for call in draft.tool_calls if call.tool == "calculate"]
-    told = numbers_in("\n".join((draft.query, *(passage.text for passage in draft.read))))
-    used = numbers_in(re.sub(r"[-+*/()]", " ", " ".join(sums)))
-    return bool(sums) and used <= told
+def _worked_out(draft: Draft, best: str) -> str | None:
+    """Return the sentence and what follows from it, if it has a rate and the question a count for it."""
+    expression = rate_times_count(draft.query, best)
+    if expression is None:
+        return None
+    result = calculate(expression).result
+    draft.tool_calls = (ToolCall("calculate", expression, result),)
+    return f"{best.rstrip('. ')}; {expression.replace('*', ' * ')} = {result}."
+
+
+def _computed(draft: Draft) -> bool:
+    return computed_from(draft.query, draft.tool_calls, [passage.text for passage in draft.read])
+
+
+def _is_refusal(draft: Draft) -> bool:
+    return draft.marked_refusal or is_refusal(draft.text)
 
 
 def _refused(draft: Draft, reason: RefusalReason) -> Iterator[Event]:

@@ -25,6 +25,7 @@ class Sampling:
 
     With `reasoning` a model whose markers are tokens begins with its steps. With `refusing` false such
     a model can not write the one for a refusal: something else has decided already that there is an answer.
+    `calculator` says whether it may call that, begins with it, or can not.
     """
 
     max_tokens: int = 256
@@ -33,6 +34,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     reasoning: bool = False
     refusing: bool = True
+    calculator: Literal["may", "must", "not"] = "may"
 
 
 @dataclass(frozen=True, slots=True)

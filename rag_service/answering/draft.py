@@ -14,6 +14,7 @@ from rag_service.answering.conversation import Message
 from rag_service.answering.markers import Delta
 from rag_service.answering.refusals import RefusalReason
 from rag_service.answering.tools import ToolCall
+from rag_service.answering.two_readers import Told
 from rag_service.retrieval.filters import Filter
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.search import Expand, Mode, SearchResult
@@ -94,7 +95,7 @@ class Draft:
     evidence: float | None = None
     facts: Sequence[str] = ()
     best: Sequence[str] = ()  # what a trained small model reads excerpts around
-    told: str = ""  # what a reader takes for the answer in the best sentence
+    told: Told | None = None  # what a reader takes for the answer in the best sentence
     text: str = ""
     reasoning: str = ""
     marked_refusal: bool = False

@@ -115,11 +115,14 @@ class LocalTurn:
 
     def generate(self, sampling: Sampling) -> Iterator[Delta | Call | End]:
         """Go on; see `Turn`."""
-        reasoning = sampling.reasoning and self._begin_reasoning()
+        reasoning = sampling.reasoning and bool(self._begin(Marker.THINK_START))
         reader = GeneratedText(self._template, sampling.stop, reasoning=reasoning)
-        choose = token_chooser(sampling, self._banned(refusing=sampling.refusing))
+        choose = token_chooser(sampling, self._banned(sampling))
         written: list[int] = []
         reason: EndReason = "length"
+        if sampling.calculator == "must" and not reasoning:
+            for number in self._begin(Marker.CALC_START):
+                yield from reader.feed(number)
         try:
             while len(written) < sampling.max_tokens and self._has_room():
                 number = self._next_id(choose)
@@ -141,11 +144,11 @@ class LocalTurn:
         yield from reader.finish()
         yield End(reason)
 
-    def _begin_reasoning(self) -> bool:
-        """Write the marker in the model's place, if it has one; return whether."""
-        ids = [number for number, marker in self._template.markers.items() if marker is Marker.THINK_START]
+    def _begin(self, wanted: Marker) -> list[int]:
+        """Write a marker in the model's place, if it has it; return its ids."""
+        ids = [number for number, marker in self._template.markers.items() if marker is wanted]
         self._unread += ids
-        return bool(ids)
+        return ids
 
     def _next_id(self, choose: Callable[[Tensor], int]) -> int:
         """Read what is unread and choose the token after it."""
@@ -179,11 +182,15 @@ class LocalTurn:
                 "Ask something shorter or use fewer passages."
             )
 
-    def _banned(self, *, refusing: bool) -> list[int]:
-        """Control tokens that no model may write: those of the frame, of results, and unknown ones."""
+    def _banned(self, sampling: Sampling) -> list[int]:
+        """Control tokens that no model may write: those of the frame, of results, and unknown ones.
+
+        Besides, those that this turn has no use for.
+        """
+        useless = set() if sampling.refusing else {Marker.REFUSAL}
+        useless |= {Marker.CALC_START} if sampling.calculator == "not" else set()
         markers = self._template.markers.items()
-        written = {number for number, marker in markers if refusing or marker is not Marker.REFUSAL}
-        allowed = self._template.stop_ids | written
+        allowed = self._template.stop_ids | {number for number, marker in markers if marker not in useless}
         return sorted(set(self._template.vocabulary.control.values()) - allowed)
 
 

@@ -89,20 +89,21 @@ def excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[tuple[Pa
 
 
 def in_excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[Passage]:
-    """Return what a small model reads of the passages; all of them where there is no fact to go by."""
-    cut = [replace(passage, text=part) for passage, part in excerpts(passages, facts)]
+    """Return what a small model reads of the passages; all of them where there is no fact to go by.
+
+    The number of a section is no fact, but a small model may take it for one: a heading that begins an excerpt
+    goes, as it stands in the passage's title, and lines become one.
+    """
+    cut = [replace(passage, text=_running(passage, part)) for passage, part in excerpts(passages, facts)]
     return cut or list(passages)
 
 
-def found_in(sentence: str, passages: Sequence[Passage], readings: Sequence[Reading]) -> str:
-    """Return the words of a sentence that a reader takes for the answer; empty where it finds none likely."""
-    best: tuple[float, str] = (0.0, "")
-    for passage, reading in zip(passages, readings, strict=True):
-        start = passage.text.find(sentence)
-        answer = reading.best(start, start + len(sentence)) if start >= 0 else None
-        if answer:
-            best = max(best, (answer.margin, passage.text[answer.start : answer.end]))
-    return best[1]
+def _running(passage: Passage, part: str) -> str:
+    text = " ".join(part.split())
+    for heading in (*passage.heading_path[-1:], passage.document_title):
+        rest = text.removeprefix(" ".join(heading.split()))
+        text = rest.lstrip(" .:") if rest.strip(" .:") else text
+    return text
 
 
 def agrees(said: str, found: str) -> bool:

@@ -13,6 +13,7 @@ from rag_service.answering.chat_model import EndReason, Sampling, Turn
 from rag_service.answering.conversation import Part, SourcePassage
 from rag_service.answering.markers import Call, Delta
 from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.question_types import may_need_a_sum, needs_a_sum
 
 MAX_SEARCHES = 3
 MAX_CALLS = 12
@@ -63,7 +64,9 @@ class ToolLoop:
             if result is None:
                 return
             turn.append(result)
-            sampling = replace(sampling, reasoning=False)  # the steps come before the first call
+            # The steps come before the first call, and a call that must be made was made.
+            may = "may" if sampling.calculator == "must" else sampling.calculator
+            sampling = replace(sampling, reasoning=False, calculator=may)
         self.end = "length"
 
     def _carry_out(self, call: Call) -> tuple[ToolCall, Part | None]:
@@ -101,6 +104,17 @@ class ToolLoop:
         if len(searches) >= MAX_SEARCHES:
             return f"No more than {MAX_SEARCHES} searches are made for one answer."
         return ""
+
+
+def calculator_for(question: str) -> Literal["may", "must", "not"]:
+    """Return what a question about passages has the calculator for.
+
+    A small model that learned sums over passages computes where nothing is to be computed, and reads off
+    where something is.
+    """
+    if needs_a_sum(question):
+        return "must"
+    return "may" if may_need_a_sum(question) else "not"
 
 
 def _calculated(expression: str) -> str:

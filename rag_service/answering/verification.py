@@ -159,7 +159,7 @@ def _conflicts(alignment: Alignment, evidence: Evidence) -> Iterator[Conflict]:
     if evidence.missing_names or _names_another(alignment):
         yield "name"
     alike = evidence.coverage >= ALIKE and evidence.similarity >= ALIKE
-    if alike and claim.negated != source.terms.negated:
+    if alike and claim.negated != source.terms.negated and not _is_fragment(alignment):
         yield "negation"
 
 
@@ -178,5 +178,19 @@ def _names_another(alignment: Alignment) -> bool:
 
 def _stands_verbatim(alignment: Alignment) -> bool:
     words = _WORD.findall(alignment.claim.text.casefold())
+    return len(words) >= EXACT_WORDS and _runs_in_source(words, alignment)
+
+
+def _is_fragment(alignment: Alignment) -> bool:
+    """Whether a claim is a few words of its source, which affirm nothing that the source denies.
+
+    "-45 °C" is a fair answer from "No engine is started below -45 °C".
+    """
+    words = _WORD.findall(alignment.claim.text.casefold())
+    short = len(words) < EXACT_WORDS and not alignment.terms.negated
+    return short and _runs_in_source(words, alignment)
+
+
+def _runs_in_source(words: Sequence[str], alignment: Alignment) -> bool:
     source = _WORD.findall(alignment.sources[0].text.casefold())
-    return len(words) >= EXACT_WORDS and f" {' '.join(words)} " in f" {' '.join(source)} "
+    return f" {' '.join(words)} " in f" {' '.join(source)} "

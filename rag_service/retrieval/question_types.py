@@ -7,7 +7,7 @@ Classifiers"); a question in another language, or of another form, is of no type
 import re
 from typing import Literal
 
-from rag_service.retrieval.numbers import MONTHS
+from rag_service.retrieval.numbers import MONTHS, number_words_in, numbers_in
 from rag_service.retrieval.terms import Terms
 
 AnswerType = Literal["time", "number", "name"]
@@ -28,6 +28,12 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"\d{3,4}")
+_SUM = re.compile(
+    r"\b(?:together|altogether|(?:in|of) (?:all|total)|total|sum|combined|and back|both|plus|minus|times|twice"
+    r"|double|half|average|per ?cent|difference|how (?:much|many|far|long) (?:more|less|fewer|longer|further)"
+    r"|(?:more|less|fewer|older|younger|longer|shorter|higher|lower|cheaper) (?:\w+ )?than|left|remain\w*|still)\b",
+    re.IGNORECASE,
+)
 
 
 def answer_type(question: str) -> AnswerType | None:
@@ -38,6 +44,37 @@ def answer_type(question: str) -> AnswerType | None:
         ("name", _NAME),
     )
     return next((kind for kind, pattern in kinds if pattern.search(question)), None)
+
+
+_COSTS = re.compile(r"\b(?:costs?|price|pay)\b", re.IGNORECASE)
+_MUST_COMPUTE = re.compile(
+    r"\b(?:together|altogether|combined|and back|still to|left to|difference between"
+    r"|how (?:much|many|far|long) (?:more|less|fewer|longer|further))\b",
+    re.IGNORECASE,
+)
+_IN_TOTAL = re.compile(r"\b(?:in total|in all|total)\b", re.IGNORECASE)
+
+
+def needs_a_sum(question: str) -> bool:
+    """Tell whether an answer is surely to be computed: amounts are put together, or something counted in all."""
+    amount = answer_type(question) == "number" or bool(_COSTS.search(question))
+    counted = bool(counts_in(question)) and bool(_IN_TOTAL.search(question))
+    return amount and (counted or bool(_MUST_COMPUTE.search(question)))
+
+
+def may_need_a_sum(question: str) -> bool:
+    """Tell whether an answer may have to be computed: the question counts something, or puts amounts together.
+
+    A year counts nothing.
+    """
+    return bool(counts_in(question)) or bool(_SUM.search(question))
+
+
+def counts_in(question: str) -> frozenset[str]:
+    """Return the numbers that a question counts with, in the form of `numbers_in`; no years, no dates."""
+    told = numbers_in(question) | number_words_in(question)
+    dated = bool(told & set(MONTHS))
+    return frozenset() if dated else frozenset(each for each in told if not _YEAR.fullmatch(each))
 
 
 def has_candidate(kind: AnswerType | None, sentence: Terms, question: Terms) -> bool:

@@ -1,0 +1,140 @@
+"""Whose words stand where a reader has read beside the answerer, and whether any do.
+
+The two read in different ways and fail apart: where they agree the answerer's words are right in four of
+five cases, where they do not they are in one of seven, the reader's in two of five. How likely the passages
+are to answer at all follows from the evidence score, from how sure the reader is, and from whether the two
+agree; `benchmarks/two_readers.py` fits it, docs/decisions/0079-two-readers.md has the numbers.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log
+
+from rag_service.answering.citation_markers import take_markers
+from rag_service.answering.quoting import agrees
+from rag_service.answering.tools import ToolCall
+from rag_service.retrieval.numbers import number_words_in, numbers_in
+from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.question_types import counts_in, needs_a_sum
+from rag_service.retrieval.readings import Reading
+from rag_service.retrieval.terms import terms_of
+from rag_service.retrieval.units import measures_another
+
+INTERCEPT = -0.06
+OF_EVIDENCE, OF_MARGIN, OF_AGREEING = 0.55, 0.125, 0.56
+THRESHOLD = 0.45
+_SURE = 10.0  # a margin beyond says no more
+_JUDGED = frozenset({"yes", "no"})
+_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+_SIGNS = re.compile(r"[-+*/()]")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a reader takes for the answer: its words, how much likelier than none (a logit), where."""
+
+    text: str
+    margin: float
+    chunk_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the answerer wrote: its text, whether that is a refusal, and whether it was computed."""
+
+    text: str
+    refused: bool = False
+    computed: bool = False
+
+
+def told_in(sentence: str, passages: Sequence[Passage], readings: Sequence[Reading]) -> Told | None:
+    """Return the reader's answer within a sentence of the passages; None if no passage holds it."""
+    found: list[Told] = []
+    for passage, reading in zip(passages, readings, strict=True):
+        start = passage.text.find(sentence)
+        answer = reading.best(start, start + len(sentence)) if start >= 0 else None
+        if answer:
+            words = " ".join(passage.text[answer.start : answer.end].split())
+            found.append(Told(words, answer.margin, passage.chunk_id))
+    return max(found, key=lambda each: each.margin, default=None)
+
+
+def settle(
+    question: str, said: Said, told: Told, evidence: float, in_context: Sequence[Passage]
+) -> str | None:
+    """Return the answer that stands, with markers by the places of `in_context`, or None: refuse.
+
+    What was computed stands, and so do yes and no, which no reader finds; a sum that was not is none. Where the two disagree it is the
+    reader's words; where it thinks besides that there is no answer, there is none. An answer that measures
+    something else, that only repeats the question, or comes from a passage that does not speak of the year
+    that was asked for, is none either.
+    """
+    if said.computed or needs_a_sum(question):
+        return said.text if said.computed else None
+    plain = take_markers(said.text)[0].strip(" .")
+    agreed = not said.refused and (plain.lower() in _JUDGED or agree(plain, told.text))
+    if probability(evidence, told.margin, agreed=agreed) < THRESHOLD or not (agreed or told.margin > 0):
+        return None
+    words = plain if agreed else told.text
+    if _is_off(words, question) or _other_year(question, told, in_context):
+        return None
+    return said.text if agreed else f"{told.text}{_marker(told, in_context)}."
+
+
+def hopeless(evidence: float, told: Told) -> bool:
+    """Tell before the answerer is asked whether it would be refused even if it agreed."""
+    return probability(evidence, told.margin, agreed=True) < THRESHOLD
+
+
+def agree(said: str, told: str) -> bool:
+    """Tell whether two answers share a number, or where neither has one, a content word."""
+    own, other = terms_of(said), terms_of(told)
+    numbers = own.numbers | own.number_words, other.numbers | other.number_words
+    return bool(numbers[0] & numbers[1]) if all(numbers) else agrees(said, told)
+
+
+def _is_off(said: str, question: str) -> bool:
+    own, asked = terms_of(said), terms_of(question)
+    new = (frozenset(own.stems) - frozenset(asked.stems)) | (own.numbers | own.number_words) - asked.numbers
+    return measures_another(question, said) or not (new or said.lower() in _JUDGED)
+
+
+def _other_year(question: str, told: Told, in_context: Sequence[Passage]) -> bool:
+    """Tell whether the question names a year that the passage does not speak of, nor its title."""
+    years = frozenset(_YEAR.findall(question))
+    place = next((each for each in in_context if each.chunk_id == told.chunk_id), None)
+    return (
+        bool(years)
+        and place is not None
+        and not all(year in f"{place.full_title} {place.text}" for year in years)
+    )
+
+
+def _marker(told: Told, in_context: Sequence[Passage]) -> str:
+    places = [number for number, each in enumerate(in_context, start=1) if each.chunk_id == told.chunk_id]
+    return f" [{places[0]}]" if places else ""
+
+
+def probability(evidence: float, margin: float, *, agreed: bool) -> float:
+    """Return how likely it is, 0 to 1, that the passages answer."""
+    evidence = min(max(evidence, 1e-3), 1 - 1e-3)
+    margin = min(max(margin, -_SURE), _SURE)
+    logit = INTERCEPT + OF_EVIDENCE * log(evidence / (1 - evidence)) + OF_MARGIN * margin
+    return 1 / (1 + exp(-(logit + OF_AGREEING * agreed)))
+
+
+def computed_from(question: str, calls: Sequence[ToolCall], texts: Sequence[str]) -> bool:
+    """Tell whether something was calculated that may be an answer.
+
+    Its numbers must stand in the question or the texts, all that the question counts with must be among them
+    if it surely asks for a sum, and how much or how many is no negative number.
+    """
+    sums = [call for call in calls if call.tool == "calculate"]
+    if not sums or sums[-1].output.startswith("-") or not sums[-1].output[-1:].isdigit():
+        return False
+    used = numbers_in(_SIGNS.sub(" ", " ".join(call.input for call in sums)))
+    known = [question, *texts]
+    told = frozenset().union(*(numbers_in(text) | number_words_in(text) for text in known))
+    counts = counts_in(question) if needs_a_sum(question) else frozenset()
+    return counts <= used <= told

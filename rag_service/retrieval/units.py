@@ -1,0 +1,60 @@
+"""What is measured: which unit a question asks for, and which ones an answer has.
+
+"How deep is the lake?" is not answered by "41 square kilometres".
+"""
+
+import re
+from typing import Literal
+
+Quantity = Literal[
+    "length", "area", "volume", "mass", "time", "power", "energy", "speed", "temperature", "money"
+]
+
+# In this order: what a longer unit says is not said again by the shorter one in it.
+_UNITS: tuple[tuple[Quantity, str], ...] = (
+    ("area", r"square (?:kilo|centi|milli)?met(?:re|er)s?|square (?:miles?|feet|foot|yards?)|hectares?|acres?|[km]?m²"),
+    ("volume", r"cubic \w+|(?:milli)?lit(?:re|er)s?|gallons?|pints?|m³"),
+    ("speed", r"km/h|kph|mph|m/s|knots?|(?:kilo)?met(?:re|er)s (?:per|an|a) (?:hour|second)|miles (?:per|an) hour"),
+    ("energy", r"(?:kilo|mega|giga)?watt[ -]?hours?|[kMG]?Wh|joules?|calories"),
+    ("power", r"(?:kilo|mega|giga)?watts?|[kMG]W|horsepower"),
+    ("temperature", r"°\s?[CF]|degrees(?: celsius| fahrenheit)?"),
+    ("length", r"(?:kilo|centi|milli)?met(?:re|er)s?|miles?|feet|foot|inch(?:es)?|yards?|(?<=\d )[kcm]?m|(?<=\d)[kcm]?m"),
+    ("mass", r"(?:kilo|milli)?grams?|kilos?|kg|tonnes?|tons?"),
+    ("time", r"seconds?|minutes?|hours?|days?|weeks?|months?|years?|decades?|centur(?:y|ies)"),
+    ("money", r"crowns?|euros?|dollars?|cents?|francs?|rupees?|pesos?|yen|[$€£]"),
+)  # fmt: skip
+_FORMS = [(kind, re.compile(rf"(?<!\w)(?:{form})(?!\w)", re.IGNORECASE)) for kind, form in _UNITS]
+_ASKED: tuple[tuple[Quantity, str], ...] = (
+    ("length", r"how (?:deep|high|tall|wide|far|thick|close|near)\b"),
+    ("speed", r"how fast\b|\b(?:top |average |wind )?speed\b"),
+    ("mass", r"how heavy\b"),
+    ("temperature", r"how (?:hot|cold|warm)\b|\btemperature\b"),
+    ("money", r"how (?:much|many \w+) (?:does|do|did|will|would) .*\bcosts?\b|\bwhat (?:does|do|did) .*\bcosts?\b"),
+)  # fmt: skip
+_FORMS_ASKED = [(kind, re.compile(form, re.IGNORECASE)) for kind, form in _ASKED]
+_COUNTED = re.compile(r"how (?:many|much) (\w+(?: \w+)?)", re.IGNORECASE)
+
+
+def quantities_in(text: str) -> frozenset[Quantity]:
+    """Return what the units in a text measure."""
+    found: set[Quantity] = set()
+    for kind, form in _FORMS:
+        if form.search(text):
+            found.add(kind)
+            text = form.sub(" ", text)
+    return frozenset(found)
+
+
+def quantity_asked_for(question: str) -> Quantity | None:
+    """Return what a question wants measured; None if it does not say."""
+    asked = next((kind for kind, form in _FORMS_ASKED if form.search(question)), None)
+    if asked:
+        return asked
+    counted = _COUNTED.search(question)
+    return next(iter(quantities_in(counted[1])), None) if counted else None
+
+
+def measures_another(question: str, answer: str) -> bool:
+    """Tell whether an answer has units, and none of what the question asks for."""
+    asked, told = quantity_asked_for(question), quantities_in(answer)
+    return asked is not None and bool(told) and asked not in told
