@@ -129,6 +129,11 @@ class Answerer:
             return
         yield from self._check(request, draft)
 
+    @property
+    def _reads_along(self) -> bool:
+        """Whether a reader reads beside a model that reads."""
+        return self._read is not None and self._model.reads and self._model.skill != "instructed"
+
     def _find(self, request: AnswerRequest, draft: Draft) -> SearchResult | None:
         """Search first, unless the model is to decide, and can."""
         decides = request.mode == "auto" and self._model.skill != "none"
@@ -182,13 +187,16 @@ class Answerer:
             calculator=calculator_for(draft.query) if draft.passages else "may",
         )
         sampling = _BRIEFLY if untrained else sampling
+        draft.withheld = bool(draft.facts or draft.told)
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
             said = loop.run(turn, sampling)
             for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
                 if isinstance(event, Delta):
                     draft.hear(event)
-                if not (isinstance(event, Delta) and (draft.facts or draft.told)):
+                else:
+                    draft.withheld |= event.tool == "search" and self._reads_along
+                if not (isinstance(event, Delta) and draft.withheld):
                     yield event
             draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
         if loop.end == "cancelled":
@@ -238,7 +246,6 @@ class Answerer:
 
     def _check(self, request: AnswerRequest, draft: Draft) -> Iterator[Event]:
         """Refusals become a status; sentences are held against what the model read, and cited."""
-        streamed = not (draft.facts or draft.told)
         searched_itself = draft.read and draft.found is None
         if searched_itself and (reason := self._judge(request, draft)):
             yield from _refused(draft, reason)
@@ -248,7 +255,10 @@ class Answerer:
             yield from _refused(draft, "insufficient" if draft.read else "no_evidence")
             return
         if not draft.read:
-            yield Done(draft.finish(text=take_markers(draft.text.strip())[0]))  # there is nothing to cite
+            plain = take_markers(draft.text.strip())[0]  # there is nothing to cite
+            if draft.withheld:  # for a search that found nothing
+                yield Delta("text", plain)
+            yield Done(draft.finish(text=plain))
             return
         began = time.perf_counter()
         cited = self._with_facts(draft) if draft.facts else self._cited(draft, text)
@@ -256,7 +266,7 @@ class Answerer:
         if not cited.citations and request.on_no_evidence == "refuse":
             yield from _refused(draft, "unverified")
             return
-        if not streamed:
+        if draft.withheld:
             yield Delta("text", cited.text)
         yield from cited.citations
         yield Done(draft.finish(text=cited.text, cited=cited))

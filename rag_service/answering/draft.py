@@ -97,6 +97,7 @@ class Draft:
     best: Sequence[str] = ()  # what a trained small model reads excerpts around
     told: Told | None = None  # what a reader takes for the answer in the best sentence
     text: str = ""
+    withheld: bool = False  # until it was checked
     reasoning: str = ""
     marked_refusal: bool = False
     read: tuple[Passage, ...] = ()

@@ -91,8 +91,8 @@ def excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[tuple[Pa
 def in_excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[Passage]:
     """Return what a small model reads of the passages; all of them where there is no fact to go by.
 
-    The number of a section is no fact, but a small model may take it for one: a heading that begins an excerpt
-    goes, as it stands in the passage's title, and lines become one.
+    The number of a section is no fact, but a small model may take it for one: a heading that begins an
+    excerpt goes, as it stands in the passage's title, and lines become one.
     """
     cut = [replace(passage, text=_running(passage, part)) for passage, part in excerpts(passages, facts)]
     return cut or list(passages)

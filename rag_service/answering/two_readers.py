@@ -65,10 +65,10 @@ def settle(
 ) -> str | None:
     """Return the answer that stands, with markers by the places of `in_context`, or None: refuse.
 
-    What was computed stands, and so do yes and no, which no reader finds; a sum that was not is none. Where the two disagree it is the
-    reader's words; where it thinks besides that there is no answer, there is none. An answer that measures
-    something else, that only repeats the question, or comes from a passage that does not speak of the year
-    that was asked for, is none either.
+    What was computed stands, and so do yes and no, which no reader finds; a sum that was not computed is none.
+    Where the two disagree it is the reader's words; where it thinks besides that there is no answer, there
+    is none. An answer that measures something else, that only repeats the question, or comes from a passage
+    that does not speak of the year that was asked for, is none either.
     """
     if said.computed or needs_a_sum(question):
         return said.text if said.computed else None

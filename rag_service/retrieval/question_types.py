@@ -29,9 +29,10 @@ _NAME = re.compile(
 )
 _YEAR = re.compile(r"\d{3,4}")
 _SUM = re.compile(
-    r"\b(?:together|altogether|(?:in|of) (?:all|total)|total|sum|combined|and back|both|plus|minus|times|twice"
-    r"|double|half|average|per ?cent|difference|how (?:much|many|far|long) (?:more|less|fewer|longer|further)"
-    r"|(?:more|less|fewer|older|younger|longer|shorter|higher|lower|cheaper) (?:\w+ )?than|left|remain\w*|still)\b",
+    r"\b(?:together|altogether|(?:in|of) (?:all|total)|total|sum|combined|and back|both|plus|minus|times"
+    r"|twice|double|half|average|per ?cent|difference|left|remain\w*|still"
+    r"|how (?:much|many|far|long) (?:more|less|fewer|longer|further)"
+    r"|(?:more|less|fewer|older|younger|longer|shorter|higher|lower|cheaper) (?:\w+ )?than)\b",
     re.IGNORECASE,
 )
 
@@ -56,14 +57,14 @@ _IN_TOTAL = re.compile(r"\b(?:in total|in all|total)\b", re.IGNORECASE)
 
 
 def needs_a_sum(question: str) -> bool:
-    """Tell whether an answer is surely to be computed: amounts are put together, or something counted in all."""
+    """Tell whether an answer is surely to be computed: amounts put together, or something counted in all."""
     amount = answer_type(question) == "number" or bool(_COSTS.search(question))
     counted = bool(counts_in(question)) and bool(_IN_TOTAL.search(question))
     return amount and (counted or bool(_MUST_COMPUTE.search(question)))
 
 
 def may_need_a_sum(question: str) -> bool:
-    """Tell whether an answer may have to be computed: the question counts something, or puts amounts together.
+    """Tell whether an answer may have to be computed: something is counted, or amounts are put together.
 
     A year counts nothing.
     """

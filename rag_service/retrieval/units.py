@@ -11,26 +11,64 @@ Quantity = Literal[
 ]
 
 # In this order: what a longer unit says is not said again by the shorter one in it.
-_UNITS: tuple[tuple[Quantity, str], ...] = (
-    ("area", r"square (?:kilo|centi|milli)?met(?:re|er)s?|square (?:miles?|feet|foot|yards?)|hectares?|acres?|[km]?m²"),
-    ("volume", r"cubic \w+|(?:milli)?lit(?:re|er)s?|gallons?|pints?|m³"),
-    ("speed", r"km/h|kph|mph|m/s|knots?|(?:kilo)?met(?:re|er)s (?:per|an|a) (?:hour|second)|miles (?:per|an) hour"),
-    ("energy", r"(?:kilo|mega|giga)?watt[ -]?hours?|[kMG]?Wh|joules?|calories"),
-    ("power", r"(?:kilo|mega|giga)?watts?|[kMG]W|horsepower"),
-    ("temperature", r"°\s?[CF]|degrees(?: celsius| fahrenheit)?"),
-    ("length", r"(?:kilo|centi|milli)?met(?:re|er)s?|miles?|feet|foot|inch(?:es)?|yards?|(?<=\d )[kcm]?m|(?<=\d)[kcm]?m"),
-    ("mass", r"(?:kilo|milli)?grams?|kilos?|kg|tonnes?|tons?"),
-    ("time", r"seconds?|minutes?|hours?|days?|weeks?|months?|years?|decades?|centur(?:y|ies)"),
-    ("money", r"crowns?|euros?|dollars?|cents?|francs?|rupees?|pesos?|yen|[$€£]"),
-)  # fmt: skip
-_FORMS = [(kind, re.compile(rf"(?<!\w)(?:{form})(?!\w)", re.IGNORECASE)) for kind, form in _UNITS]
+_UNITS: tuple[tuple[Quantity, tuple[str, ...]], ...] = (
+    ("area", (r"square \w+", "hectares?", "acres?", "[km]?m²")),
+    ("volume", (r"cubic \w+", "(?:milli)?lit(?:re|er)s?", "gallons?", "pints?", "m³")),
+    (
+        "speed",
+        (
+            "km/h",
+            "kph",
+            "mph",
+            "m/s",
+            "knots?",
+            r"(?:kilo)?met(?:re|er)s (?:per|an?) \w+",
+            r"miles (?:per|an) \w+",
+        ),
+    ),
+    ("energy", ("(?:kilo|mega|giga)?watt[ -]?hours?", "[kMG]?Wh", "joules?", "calories")),
+    ("power", ("(?:kilo|mega|giga)?watts?", "[kMG]W", "horsepower")),
+    ("temperature", (r"°\s?[CF]", "degrees")),
+    (
+        "length",
+        (
+            "(?:kilo|centi|milli)?met(?:re|er)s?",
+            "miles?",
+            "feet",
+            "foot",
+            "inch(?:es)?",
+            "yards?",
+            "[kc]m",
+            r"(?<=\d )m",
+        ),
+    ),
+    ("mass", ("(?:kilo|milli)?grams?", "kilos?", "kg", "tonnes?", "tons?")),
+    (
+        "time",
+        (
+            "seconds?",
+            "minutes?",
+            "hours?",
+            "days?",
+            "weeks?",
+            "months?",
+            "years?",
+            "decades?",
+            "centur(?:y|ies)",
+        ),
+    ),
+    ("money", ("crowns?", "euros?", "dollars?", "cents?", "francs?", "rupees?", "pesos?", "yen")),
+)
+_FORMS = [
+    (kind, re.compile(rf"(?<![^\W\d])(?:{'|'.join(forms)})(?!\w)", re.IGNORECASE)) for kind, forms in _UNITS
+]
 _ASKED: tuple[tuple[Quantity, str], ...] = (
     ("length", r"how (?:deep|high|tall|wide|far|thick|close|near)\b"),
-    ("speed", r"how fast\b|\b(?:top |average |wind )?speed\b"),
+    ("speed", r"how fast\b|\b(?:top|average|wind) speed\b"),
     ("mass", r"how heavy\b"),
     ("temperature", r"how (?:hot|cold|warm)\b|\btemperature\b"),
-    ("money", r"how (?:much|many \w+) (?:does|do|did|will|would) .*\bcosts?\b|\bwhat (?:does|do|did) .*\bcosts?\b"),
-)  # fmt: skip
+    ("money", r"(?:how much|what) (?:does|do|did|will|would) .*\bcosts?\b"),
+)
 _FORMS_ASKED = [(kind, re.compile(form, re.IGNORECASE)) for kind, form in _ASKED]
 _COUNTED = re.compile(r"how (?:many|much) (\w+(?: \w+)?)", re.IGNORECASE)
 
@@ -55,6 +93,8 @@ def quantity_asked_for(question: str) -> Quantity | None:
 
 
 def measures_another(question: str, answer: str) -> bool:
-    """Tell whether an answer has units, and none of what the question asks for."""
+    """Tell whether an answer has units, and none of what the question asks for; a way may take an hour."""
     asked, told = quantity_asked_for(question), quantities_in(answer)
-    return asked is not None and bool(told) and asked not in told
+    if asked is None or not told:
+        return False
+    return asked not in told and not (asked == "length" and "time" in told)

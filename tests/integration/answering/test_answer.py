@@ -370,3 +370,36 @@ def test_a_follow_up_is_read_for_by_itself(ask: Ask) -> None:
     turns = [user("Who is Orson Kovacs?"), assistant("He keeps the generators."), user("What does he keep?")]
     ask(RIGHT, turns, read=finds("generators", asked))
     assert asked == ["What does he keep?"]
+
+
+def test_beside_a_model_that_reads_the_readers_words_stand_where_they_disagree(ask: Ask) -> None:
+    """Words are shown once it is known whose; where both agree they are the model's."""
+    wrong = [Delta("text", "The Vostrel station [1].")]
+    events = ask(wrong, QUESTION, read=finds("Orson Kovacs"))
+    assert [event.text for event in events if isinstance(event, Delta)] == [last(events).text]
+    assert last(events).text == "Orson [1]."  # the first of the words it is sure of
+    assert last(events).citations[0].quote.startswith("Orson Kovacs keeps")
+    assert last(ask(RIGHT, QUESTION, read=finds("Orson Kovacs"))).text.startswith(
+        "Orson Kovacs keeps the two"
+    )
+
+
+def test_where_neither_agrees_nor_the_reader_finds_anything_it_refuses(ask: Ask) -> None:
+    """Though the passage is about the right thing."""
+    answer = last(ask([Delta("text", "Vostrel [1].")], QUESTION, read=finds("nothing of this")))
+    assert answer.status == "refused"
+
+
+def test_a_search_of_its_own_is_read_along_too(ask: Ask) -> None:
+    """In mode auto the model searches, and what it says of what it found is held against the reader."""
+
+    def speaker(_messages: Sequence[Message], parts: Sequence[Part]) -> Sequence[Delta | Call]:
+        searched = any(part.type == "search_result" for part in parts)
+        return (
+            [Delta("text", "The Vostrel station [1].")]
+            if searched
+            else [Call("search", QUESTION, closed=True)]
+        )
+
+    events = ask(speaker, QUESTION, mode="auto", read=finds("Orson Kovacs"))
+    assert [event.text for event in events if isinstance(event, Delta)] == ["Orson [1]."]

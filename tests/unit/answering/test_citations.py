@@ -47,6 +47,14 @@ def test_a_sentence_without_marker_is_cited() -> None:
     assert cited.citations[0].verification.status == "exact"
 
 
+def test_a_few_words_of_a_sentence_that_denies_deny_nothing() -> None:
+    """Where nobody may enter is a fair answer from what forbids it; a whole statement is held against it."""
+    question = "Where may visitors not enter?"
+    cited = cite("The engine hall.", question=question)
+    assert cited.citations[0].quote == "Visitors may not enter the engine hall."
+    assert not cite("Visitors may enter the engine hall.", question=question).citations
+
+
 def test_numbers_out_of_range_never_remain() -> None:
     """Markers that name no passage vanish; citations are numbered from 1 in order."""
     cited = cite("Each burns 14 litres an hour [7]. The count of 2021 found 4,210 pairs [0][99].")

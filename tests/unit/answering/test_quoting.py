@@ -1,20 +1,15 @@
 """The sentences that an untrained model reads, and when its own words hold."""
 
-import re
-
-import numpy as np
 import pytest
 
 from rag_service.answering.quoting import (
     agrees,
     best_sentences,
     excerpts,
-    found_in,
     holds,
     in_excerpts,
     rate_times_count,
 )
-from rag_service.retrieval.readings import Reading
 from tests.fakes import FakeEmbedder
 from tests.passages import passage
 
@@ -116,21 +111,6 @@ def test_without_facts_whole_passages_are_read() -> None:
     one = passage(1, TEXT)
     assert in_excerpts([one], []) == [one]
     assert in_excerpts([one], ["The café opens at 06:30."])[0].chunk_id == 1
-
-
-def test_the_readers_words_are_those_of_the_sentence() -> None:
-    """Of the likeliest passage; none where an answer is not likelier than none."""
-    sentence = "At normal load Agnes burns 13 litres of diesel an hour."
-    one = passage(1, TEXT)
-    spans = tuple((match.start(), match.end()) for match in re.finditer(r"\S+", TEXT))
-    words = [TEXT[start:end] for start, end in spans]
-    starts, ends = (
-        np.array([5.0 if each == word else -5.0 for each in words], "f4") for word in ("13", "litres")
-    )
-    sure = Reading(1.0, spans, starts, ends)
-    assert found_in(sentence, [one], [sure]) == "13 litres"
-    unsure = Reading(1.0, spans, np.full(len(spans), -1, "f4"), np.full(len(spans), -1, "f4"))
-    assert found_in(sentence, [one], [unsure]) == ""
 
 
 def test_an_answer_agrees_with_what_the_reader_found() -> None:

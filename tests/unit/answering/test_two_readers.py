@@ -1,0 +1,144 @@
+"""A reader beside the answerer: whose words stand, and when none do."""
+
+import re
+
+import numpy as np
+import pytest
+
+from rag_service.answering.tools import ToolCall
+from rag_service.answering.two_readers import (
+    Said,
+    Told,
+    agree,
+    computed_from,
+    hopeless,
+    probability,
+    settle,
+    told_in,
+)
+from rag_service.retrieval.passages import Passage, Scores
+from rag_service.retrieval.readings import Reading
+
+TEXT = "At normal load Agnes burns 13 litres of diesel an hour. The hut is 220 metres away."
+ASKED = "How many litres does Agnes burn in an hour?"
+TOLD = Told("13 litres of diesel", 4.0, 7)
+
+
+def passage(text: str = TEXT, title: str = "Energy") -> Passage:
+    """Return a passage with the chunk id 7."""
+    return Passage(
+        chunk_id=7,
+        document_id="doc_7",
+        external_id=None,
+        document_title=title,
+        document_version=1,
+        collection_id="col_1",
+        text=text,
+        page=None,
+        start=0,
+        end=len(text),
+        heading_path=(),
+        metadata={},
+        scores=Scores(None, None, 0.0),
+        chunking="",
+        position=0,
+    )
+
+
+def test_the_readers_words_are_those_of_the_sentence() -> None:
+    """With how sure it is and where; of a sentence that no passage has there are none."""
+    spans = tuple((match.start(), match.end()) for match in re.finditer(r"\S+", TEXT))
+    words = [TEXT[start:end] for start, end in spans]
+    starts, ends = (
+        np.array([5.0 if each == word else -5.0 for each in words], "f4") for word in ("13", "litres")
+    )
+    sentence, reading = TEXT[: TEXT.index(".") + 1], Reading(1.0, spans, starts, ends)
+    assert told_in(sentence, [passage()], [reading]) == Told("13 litres", 5.0, 7)
+    assert told_in("Otto burns nothing.", [passage()], [reading]) is None
+
+
+def test_words_that_agree_stand() -> None:
+    """The answerer's, with its own marker."""
+    assert settle(ASKED, Said("13 litres [1]."), TOLD, 0.8, [passage()]) == "13 litres [1]."
+
+
+def test_where_they_disagree_it_is_the_readers_words() -> None:
+    """Cited by the place of their passage; an answerer that refuses disagrees, too."""
+    settled = "13 litres of diesel [1]."
+    assert settle(ASKED, Said("220 [1]."), TOLD, 0.8, [passage()]) == settled
+    assert settle(ASKED, Said("I do not know.", refused=True), TOLD, 0.8, [passage()]) == settled
+
+
+def test_neither_stands_where_the_reader_finds_none_and_they_disagree() -> None:
+    """However good the evidence looks."""
+    unsure = Told("the hut", -1.0, 7)
+    assert settle(ASKED, Said("Sunday [1]."), unsure, 0.9, [passage()]) is None
+
+
+def test_weak_evidence_refuses() -> None:
+    """Unless both are sure; it is known before the answerer is asked."""
+    assert settle(ASKED, Said("13 litres [1]."), Told("13 litres", -4.0, 7), 0.2, [passage()]) is None
+    assert hopeless(0.01, TOLD)
+    assert not hopeless(0.3, TOLD)
+    assert probability(0.5, 2.0, agreed=True) > probability(0.5, 2.0, agreed=False)
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "told"),
+    [
+        ("How deep is the lake?", "13 litres", "13 litres of diesel"),
+        ("Who keeps Agnes?", "Agnes", "Agnes"),
+        ("What did Agnes burn in 1980?", "13 litres", "13 litres of diesel"),
+    ],
+)
+def test_an_answer_beside_the_question_does_not_stand(question: str, said: str, told: str) -> None:
+    """It measures something else, repeats the question, or is of another year."""
+    assert settle(question, Said(f"{said} [1]."), Told(told, 5.0, 7), 0.9, [passage()]) is None
+
+
+def test_a_year_may_stand_in_the_title() -> None:
+    """A yearly report need not repeat it."""
+    question = "What did Agnes burn in 1980?"
+    there = passage(title="Report for 1980")
+    assert settle(question, Said("13 litres [1]."), TOLD, 0.9, [there]) == "13 litres [1]."
+
+
+def test_yes_and_no_stand_by_the_evidence() -> None:
+    """No reader finds them."""
+    assert settle("Does Agnes burn diesel?", Said("Yes [1]."), TOLD, 0.8, [passage()]) == "Yes [1]."
+
+
+def test_numbers_that_differ_do_not_agree() -> None:
+    """Though their unit is the same; without numbers a word in common does."""
+    assert not agree("Channel 4", "Channel 9")
+    assert agree("45", "45 free minutes")
+    assert agree("the red container", "red container")
+    assert not agree("Sunday", "a hair dryer")
+
+
+def test_what_was_computed_stands_alone() -> None:
+    """A question that asks for a sum is not answered by a number that was read off."""
+    question = "What do three hats and two mugs cost together?"
+    assert settle(question, Said("335 [1].", computed=True), TOLD, 0.5, [passage()]) == "335 [1]."
+    assert settle(question, Said("13 litres [1]."), TOLD, 0.9, [passage()]) is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "output", "holds"),
+    [
+        ("3*85+2*40", "335", True),
+        ("85+40", "125", False),
+        ("3*86+2*40", "338", False),
+        ("2*40-3*85", "-175", False),
+        ("3*85+2*", "Write it as a sum.", False),
+    ],
+)
+def test_a_sum_is_of_numbers_that_stand_somewhere(expression: str, output: str, holds: bool) -> None:
+    """All that the question counts with are among them, and it comes to something."""
+    question, text = "What do three hats and two mugs cost together?", "A hat costs 85, a mug 40 crowns."
+    assert computed_from(question, [ToolCall("calculate", expression, output)], [text]) is holds
+
+
+def test_without_a_calculation_nothing_was_computed() -> None:
+    """A search is none."""
+    assert not computed_from(ASKED, [ToolCall("search", "Agnes", "Energy")], [TEXT])

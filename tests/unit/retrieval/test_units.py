@@ -1,0 +1,49 @@
+"""Units: what a question wants measured, and what an answer measures."""
+
+import pytest
+
+from rag_service.retrieval.units import measures_another, quantities_in, quantity_asked_for
+
+
+@pytest.mark.parametrize(
+    ("question", "quantity"),
+    [
+        ("How deep is the lake?", "length"),
+        ("how many litres does it burn in an hour", "volume"),
+        ("How many free minutes do I get?", "time"),
+        ("At what wind speed is it closed?", "speed"),
+        ("What did the charter cost?", "money"),
+        ("Down to which temperature does it start?", "temperature"),
+        ("How many people live there?", None),
+        ("How long is it?", None),
+    ],
+)
+def test_a_question_says_what_it_wants_measured(question: str, quantity: str | None) -> None:
+    """By its question word or the unit that it counts; "how long" may be a way or a time."""
+    assert quantity_asked_for(question) == quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "quantities"),
+    [
+        ("41 square kilometres", {"area"}),
+        ("15 kilowatts", {"power"}),
+        ("80 km/h", {"speed"}),
+        ("1,150,000 crowns", {"money"}),
+        ("45 minutes", {"time"}),
+        ("−45 °C", {"temperature"}),
+        ("31", set()),
+    ],
+)
+def test_a_longer_unit_is_not_the_shorter_one_in_it(text: str, quantities: set[str]) -> None:
+    """Square kilometres are no length, minutes no metres."""
+    assert quantities_in(text) == quantities
+
+
+def test_an_answer_that_measures_something_else_is_seen() -> None:
+    """A bare number, and the time that a way takes, may be what was asked for."""
+    assert measures_another("How deep is the lake?", "41 square kilometres")
+    assert measures_another("How many litres does it burn?", "15 kilowatts")
+    assert not measures_another("How deep is the lake?", "1,214 metres")
+    assert not measures_another("How deep is the lake?", "1,214")
+    assert not measures_another("How far is it to the hut?", "an hour on foot")
