@@ -16,6 +16,12 @@ from rag_service.evaluation.measures import contains_gold
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?![\w.,]*\d)")
 _NAME = re.compile(r"[A-Z][\w'-]*(?: [A-Z][\w'-]*){0,3}")
 _FULL_NAME = re.compile(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)+\b")
+_KINDS = {
+    "person": re.compile(r"\b(?:who|whom|whose)\b", re.IGNORECASE),
+    "place": re.compile(
+        r"\bwhere\b|\b(?:what|which) (?:city|town|country|state|river|island|place)\b", re.IGNORECASE
+    ),
+}
 _YEAR = re.compile(r"1[5-9]\d\d|20\d\d")
 _TRIES = 20
 
@@ -24,17 +30,27 @@ def changed_facts(records: Iterable[Record], *, seed: int = 0) -> Iterator[Recor
     """Yield, for each record where that is possible, one whose passage says something else.
 
     The gold answer is replaced in passage and reply: a number by another of as many digits (a year by
-    a year of the same century), a name by a name that answers another question. Records in which the
-    old answer would still stand somewhere are left out.
+    a year of the same century), the name of a person or a place by one that answers another such question;
+    a place that plays in a film would not be a changed fact but nonsense. Records in which the old answer
+    would still stand somewhere are left out.
     """
     grounded = [parts for record in records if (parts := grounded_of(record)) and parts.gold]
-    names = sorted({parts.record.meta.gold[0] for parts in grounded if _is_name(parts.record.meta.gold[0])})
+    names: dict[str, set[str]] = {}
+    for parts in grounded:
+        if (kind := _kind(parts.question)) and _is_name(parts.record.meta.gold[0]):
+            names.setdefault(kind, set()).add(parts.record.meta.gold[0])
+    ordered = {kind: sorted(each) for kind, each in names.items()}
     random = Random(seed)  # noqa: S311 - variety, not secrecy
     for parts in grounded:
         old = parts.record.meta.gold[0]
-        new = other_answer(old, names, random)
+        new = other_answer(old, ordered.get(_kind(parts.question) or "", ()), random)
         if new and (record := _with_answer(parts, old, new)):
             yield record
+
+
+def _kind(question: str) -> str | None:
+    """Return whether a question asks for a person or a place; None: for something else."""
+    return next((kind for kind, form in _KINDS.items() if form.search(question)), None)
 
 
 def other_answer(old: str, names: Sequence[str], random: Random) -> str | None:
