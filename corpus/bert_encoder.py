@@ -82,8 +82,8 @@ class _Norm:
 
     def into(self, out: Tensor, rows: Tensor) -> Tensor:
         """Write the normalised rows; torch does it only into memory of its own, so a few at a time."""
-        both = torch.split(rows, _ROWS_AT_ONCE), torch.split(out, _ROWS_AT_ONCE)
-        for some, own in zip(*both, strict=True):
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some, own = rows[start : start + _ROWS_AT_ONCE], out[start : start + _ROWS_AT_ONCE]
             own.copy_(functional.layer_norm(some, self.weight.shape, self.weight, self.bias, self.epsilon))
         return out
 
