@@ -8,7 +8,9 @@ imported, which takes longer than to load the weights.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -23,11 +25,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from corpus.errors import ModelError
-from corpus.linear import FloatLinear, Int8Linear, Linear, int8_is_exact
+from corpus.linear import FloatLinear, Int8Linear, Linear, Scratch, int8_is_exact
 from corpus.text_encoding import LONGEST, TokenIds, choose_prompts, read_tokenizer
 
 Precision = Literal["auto", "float32", "int8"]
 Pooling = Literal["mean", "cls"]
+_LINE = 16  # floats of a cache line: products of rows that begin elsewhere are slower, and round otherwise
+_ROWS_AT_ONCE = 128
+_MOST_KEPT = 1 << 23  # floats that a network keeps between two batches; 32 MB
 _STEPS = ["Transformer", "Pooling", "Normalize"]  # the last one may be missing: vectors are normalised anyway
 
 
@@ -70,17 +75,60 @@ class BertConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class _Norm:
+    weight: Tensor
+    bias: Tensor
+    epsilon: float
+
+    def into(self, out: Tensor, rows: Tensor) -> Tensor:
+        """Write the normalised rows; torch does it only into memory of its own, so a few at a time."""
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some, own = rows[start : start + _ROWS_AT_ONCE], out[start : start + _ROWS_AT_ONCE]
+            own.copy_(functional.layer_norm(some, self.weight.shape, self.weight, self.bias, self.epsilon))
+        return out
+
+
+@dataclass(frozen=True, slots=True)
 class _Layer:
     projections: Linear  # queries, keys and values in one product
     projection_bias: Tensor
     output: Linear
     output_bias: Tensor
-    after_attention: Callable[[Tensor], Tensor]
+    after_attention: _Norm
     widen: Linear
     widen_bias: Tensor
     narrow: Linear
     narrow_bias: Tensor
-    after_network: Callable[[Tensor], Tensor]
+    after_network: _Norm
+
+
+class _Rooms:
+    """The memory of one batch, taken at once and used again by each layer.
+
+    `projected`, `read` and `thought` lie in one place: none is needed beside another.
+    """
+
+    def __init__(self, memory: Tensor, tokens: int, width: int, inner: int) -> None:
+        """`memory`: as many floats as `size` says, or more."""
+        parts = self._parts(tokens, width, inner)
+        floats, whole, wide, narrow, hidden = torch.split(memory[: sum(parts)], parts)
+
+        def rows(room: Tensor, columns: int) -> Tensor:
+            return room[: tokens * columns].view(tokens, columns)
+
+        self.scratch = Scratch(floats, whole.view(torch.int8))
+        self.projected, self.read, self.thought = rows(wide, 3 * width), rows(wide, width), rows(wide, inner)
+        self.narrow, self.hidden = rows(narrow, width), rows(hidden, width)
+
+    @classmethod
+    def size(cls, tokens: int, width: int, inner: int) -> int:
+        """Return how many floats such a batch needs."""
+        return sum(cls._parts(tokens, width, inner))
+
+    @staticmethod
+    def _parts(tokens: int, width: int, inner: int) -> list[int]:
+        wide, narrow = tokens * max(3 * width, inner), tokens * width
+        return [-(-part // _LINE) * _LINE for part in (wide, -(-wide // 4), wide, narrow, narrow)]
 
 
 class BertNetwork:
@@ -98,6 +146,8 @@ class BertNetwork:
         self._first_norm = weights.norm("embeddings.LayerNorm", config.epsilon)
         self._layers = [_read_layer(weights, f"encoder.layer.{i}", config) for i in range(config.layers)]
         self.dimension = self._words.shape[1]
+        self._inner = len(self._layers[0].widen_bias)
+        self._spare: deque[Tensor] = deque(maxlen=1)  # the last batch's memory: new one has to be cleared
 
     def hidden(self, tokens: Sequence[TokenIds], seconds: Sequence[int] | None = None) -> tuple[Tensor, ...]:
         """Return each text's states of the last layer, shape (its length, dimension).
@@ -110,25 +160,55 @@ class BertNetwork:
             places = torch.cat([torch.arange(length) for length in lengths])
             firsts = torch.tensor(lengths if seconds is None else list(seconds))
             kinds = (places >= firsts.repeat_interleave(torch.tensor(lengths))).long()
-            hidden = self._first_norm(self._words[ids] + self._positions[places] + self._kinds[kinds])
-            for layer in self._layers:
-                hidden = self._through(layer, hidden, lengths)
-            return torch.split(hidden, lengths)
+            with self._rooms(len(ids)) as rooms:
+                self._embed(rooms, ids, places, kinds)
+                for layer in self._layers:
+                    self._go_through(layer, lengths, rooms)
+                return torch.split(rooms.hidden.clone(), lengths)
 
-    def _through(self, layer: _Layer, hidden: Tensor, lengths: Sequence[int]) -> Tensor:
-        projected = layer.projections(hidden).add_(layer.projection_bias)
-        attended = torch.cat([self._attend(group) for group in _equally_long(projected, lengths)])
-        hidden = layer.after_attention(layer.output(attended).add_(layer.output_bias).add_(hidden))
-        wide = functional.gelu(layer.widen(hidden).add_(layer.widen_bias))
-        return layer.after_network(layer.narrow(wide).add_(layer.narrow_bias).add_(hidden))
+    def _embed(self, rooms: _Rooms, ids: Tensor, places: Tensor, kinds: Tensor) -> None:
+        total, other = rooms.narrow, rooms.read
+        torch.index_select(self._words, 0, ids, out=total)
+        for table, rows in ((self._positions, places), (self._kinds, kinds)):
+            total.add_(torch.index_select(table, 0, rows, out=other))
+        self._first_norm.into(rooms.hidden, total)
 
-    def _attend(self, projected: Tensor) -> Tensor:
-        """Let the tokens of each text read each other; (texts, length, 3 * hidden) to (tokens, hidden)."""
-        texts, length, _ = projected.shape
-        parts = projected.view(texts, length, 3, self._config.heads, -1).permute(2, 0, 3, 1, 4)
-        queries, keys, values = parts.unbind()
-        read = functional.scaled_dot_product_attention(queries, keys, values)
-        return read.transpose(1, 2).reshape(texts * length, -1)
+    @contextmanager
+    def _rooms(self, tokens: int) -> Iterator[_Rooms]:
+        """Lend the spare memory, or new if another thread has it or it is too small."""
+        size = _Rooms.size(tokens, self.dimension, self._inner)
+        try:
+            memory = self._spare.pop()
+        except IndexError:
+            memory = torch.empty(size)
+        if len(memory) < size:
+            memory = torch.empty(size)
+        yield _Rooms(memory, tokens, self.dimension, self._inner)
+        if len(memory) <= _MOST_KEPT:
+            self._spare.append(memory)
+
+    def _go_through(self, layer: _Layer, lengths: Sequence[int], rooms: _Rooms) -> None:
+        hidden, narrow, scratch = rooms.hidden, rooms.narrow, rooms.scratch
+        layer.projections.into(rooms.projected, hidden, layer.projection_bias, scratch)
+        self._attend(narrow, rooms.projected, lengths)
+        read = layer.output.into(rooms.read, narrow, layer.output_bias, scratch)
+        layer.after_attention.into(hidden, read.add_(hidden))
+        thought = layer.widen.into(rooms.thought, hidden, layer.widen_bias, scratch)
+        torch.ops.aten.gelu_(thought)
+        said = layer.narrow.into(narrow, thought, layer.narrow_bias, scratch)
+        layer.after_network.into(hidden, said.add_(hidden))
+
+    def _attend(self, out: Tensor, projected: Tensor, lengths: Sequence[int]) -> None:
+        """Let the tokens of each text read each other; (tokens, 3 * hidden) to (tokens, hidden)."""
+        start = 0
+        for length, same in groupby(lengths):
+            texts = len(list(same))
+            end = start + texts * length
+            parts = projected[start:end].view(texts, length, 3, self._config.heads, -1).permute(2, 0, 3, 1, 4)
+            queries, keys, values = parts.unbind()
+            read = functional.scaled_dot_product_attention(queries, keys, values)
+            out[start:end].view(texts, length, self._config.heads, -1).copy_(read.transpose(1, 2))
+            start = end
 
 
 class BertEncoder:
@@ -186,9 +266,8 @@ class _Weights:
         bias = torch.cat([self[f"{name}.bias"] for name in names])
         return (FloatLinear(weight) if self._exact else Int8Linear(weight)), bias
 
-    def norm(self, name: str, epsilon: float) -> Callable[[Tensor], Tensor]:
-        weight, bias = self[f"{name}.weight"], self[f"{name}.bias"]
-        return lambda rows: functional.layer_norm(rows, weight.shape, weight, bias, epsilon)
+    def norm(self, name: str, epsilon: float) -> _Norm:
+        return _Norm(self[f"{name}.weight"], self[f"{name}.bias"], epsilon)
 
 
 def _read_layer(weights: _Weights, name: str, config: BertConfig) -> _Layer:
@@ -201,15 +280,6 @@ def _read_layer(weights: _Weights, name: str, config: BertConfig) -> _Layer:
         *weights.linear(f"{name}.output.dense"),
         weights.norm(f"{name}.output.LayerNorm", config.epsilon),
     )
-
-
-def _equally_long(rows: Tensor, lengths: Sequence[int]) -> Iterator[Tensor]:
-    """Yield neighbouring texts of one length, shape (texts, length, columns)."""
-    start = 0
-    for length, same in groupby(lengths):
-        texts = len(list(same))
-        yield rows[start : start + texts * length].view(texts, length, -1)
-        start += texts * length
 
 
 def _is_plain_bert(network: Mapping[str, object]) -> bool:

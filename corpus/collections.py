@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from corpus.chunks import Chunking
+from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import CollectionExists, CollectionNotFound, InvalidRequest, NotReady
 from corpus.ids import new_id
@@ -18,6 +19,7 @@ from corpus.models import ActiveGeneration, Collection, Document, DocumentVersio
 DEFAULT_COLLECTION = "default"
 DEFAULT_OVERLAP = 32
 LEAST_TOKENS = 32  # a chunk shorter than that has no room beside its title and headings
+_MOST_NAMES = 1000  # lists of names that are remembered
 _LONGEST_NAME = 200
 _ID_PREFIX = "col_"
 _FORBIDDEN = frozenset("/\\?#%")  # they change their meaning inside a URL's path
@@ -111,6 +113,40 @@ def find_collection(session: Session, name_or_id: str) -> Collection:
             f"There is no collection {name_or_id!r}; `rag collections list` shows which there are."
         )
     return found
+
+
+def collection_ids(session: Session, names: Iterable[str]) -> list[str]:
+    """Return the ids of collections by their names or ids, each once.
+
+    Raises:
+        CollectionNotFound: there is no such collection.
+    """
+    return list(dict.fromkeys(find_collection(session, name).id for name in names))
+
+
+class CollectionNames:
+    """Finds the ids of collections; asks the database again only when somebody committed something."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: tuple[int | None, dict[tuple[str, ...], list[str]]] = (None, {})
+
+    def ids(self, names: tuple[str, ...]) -> list[str]:
+        """Return the ids, each once.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+        """
+        version = self._database.version()  # before the snapshot
+        of_version, known = self._known
+        if version is not None and of_version == version and names in known:
+            return known[names]
+        with self._database.read() as session:
+            found = collection_ids(session, names)
+        if version is not None:
+            kept = known if of_version == version and len(known) < _MOST_NAMES else {}
+            self._known = (version, {**kept, names: found})
+        return found
 
 
 def active_generation(session: Session, collection_id: str) -> Generation:

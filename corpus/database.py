@@ -10,12 +10,14 @@ upgrade with "database is locked" whatever the busy timeout is; so a write trans
 write lock at its beginning (BEGIN IMMEDIATE) and waits its turn there.
 """
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 SQLITE_BUSY_TIMEOUT_MS = 60_000
@@ -40,7 +42,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.engine = _make_engine(url)
-        reading = self.engine.execution_options(
+        self._reading = self.engine.execution_options(
             **(
                 {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
                 if self.is_postgresql
@@ -48,7 +50,10 @@ class Database:
             )
         )
         writing = self.engine.execution_options(rag_write=True)
-        self._read = sessionmaker(reading, expire_on_commit=False)
+        self._commits = (
+            _SqliteCommits(self.url.database) if self.url.database and _is_sqlite_file(self.url) else None
+        )
+        self._read = sessionmaker(self._reading, expire_on_commit=False)
         self._write = sessionmaker(writing, expire_on_commit=False)
 
     @property
@@ -63,14 +68,67 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a snapshot for statements without entities, which saves a third of a short one's time."""
+        with self._reading.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a transaction that commits at the end of the block."""
         with self._write.begin() as session:
             yield session
 
+    def version(self) -> int | None:
+        """Return a number that is another one after each commit, of any process; None: there is none.
+
+        Whoever reads the number first and then a snapshot has, as long as the number stays, what a new
+        snapshot would say. It costs microseconds, and so far only files of SQLite have it.
+        """
+        return None if self._commits is None else self._commits.version()
+
     def close(self) -> None:
         """Give all connections back."""
+        if self._commits is not None:
+            self._commits.close()
         self.engine.dispose()
+
+
+class _SqliteCommits:
+    """Asks SQLite whether somebody committed, over a connection that never writes itself."""
+
+    def __init__(self, file: str | None) -> None:
+        self._file = file or ""
+        self._connection: sqlite3.Connection | None = None
+        self._opened = 0  # numbers of two connections say nothing about each other
+        self._lock = threading.Lock()
+
+    def version(self) -> int:
+        """Return `PRAGMA data_version`, which is of use only beside others of the same connection."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._connect()
+                self._opened += 1
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            return int(self._opened << 32 | version)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._file, timeout=SQLITE_BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+def _is_sqlite_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"} and not url.query
 
 
 def _make_engine(url: str) -> Engine:

@@ -13,6 +13,7 @@ import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ from corpus.text import encodable
 WRITER_MEMORY = 15_000_000  # bytes; the least that tantivy takes
 LONGEST_TERM = 200  # bytes; longer ones are no words
 MOST_SELECTIVE_CHECKED = 8  # a filter that keeps at least one in so many is first tried on what is found
+QUERIES_REMEMBERED = 16
 MOST_QUERY_TERMS = 512  # a longer query is searched by its first terms
 _SOFT_HYPHEN_AND_DASHES = {0xAD: None, **dict.fromkeys((*range(0x2010, 0x2016), 0x2212), "-")}
 _UNSPACED = re.compile(
@@ -56,6 +58,7 @@ class LexicalIndex:
 
     def __init__(self) -> None:
         self._words, self._codes = _word_analyzer(), _code_analyzer()
+        self._terms_of = lru_cache(QUERIES_REMEMBERED)(self._count_terms)  # a search asks twice for one query
         self._schema = _schema()
         self._index = Index(self._schema)
         self._index.register_tokenizer("words", self._words)
@@ -134,7 +137,7 @@ class LexicalIndex:
             self._writer = self._index.writer(WRITER_MEMORY, num_threads=1)
         return self._writer
 
-    def _terms_of(self, query: str) -> Counter[tuple[str, str]]:
+    def _count_terms(self, query: str) -> Counter[tuple[str, str]]:
         """Count the query's terms, each with its field."""
         text = _prepare(query)
         terms = [("words", term) for term in self._words.analyze(text)]

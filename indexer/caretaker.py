@@ -48,15 +48,19 @@ class JobQueuer:
         self._database = database
         self._queue_of_kind = queue_of_kind
         self._queued: set[str] = set()
+        self._looked_at: int | None = None
 
     def queue_new_jobs(self) -> None:
         """Queue the jobs that were committed since the last time; twice does no harm."""
+        version = self._database.version()  # before the snapshot
+        if version is not None and version == self._looked_at:
+            return
         with self._database.read() as session:
             waiting = {workflow_id(job): job for job in waiting_jobs(session)}
         for identity, job in waiting.items():
             if identity not in self._queued and job.kind in self._queue_of_kind:
                 self._enqueue(identity, job.id, job.kind)
-        self._queued = set(waiting)
+        self._queued, self._looked_at = set(waiting), version
 
     def revive_stranded_jobs(self) -> None:
         """Start jobs again whose workflow is gone or ended without ending the job.

@@ -16,9 +16,9 @@ from corpus.errors import Conflict, CorpusError, QueueFull
 from corpus.models import Document, Job
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, lock_bytes
-from indexer.jobs import FINISHED, add_item, create_job, find_job, waiting_uploads
+from indexer.jobs import FINISHED, add_item, add_items, create_job, find_job, waiting_uploads
 from indexer.storable import storable
-from indexer.uploads import OnDuplicate, Upload, check_upload, place_upload
+from indexer.uploads import OnDuplicate, Upload, check_upload, place_new, place_upload
 
 Bytes = bytes | Callable[[], Iterable[bytes]]  # the whole, or what opens a fresh stream of the parts
 _RACES = 5
@@ -210,6 +210,8 @@ def _add_items(
         raise Conflict(f"Job {job_id} is {job.state}; start a new one.")
     for sha256 in sorted({sha256 for sha256, _ in stored}):
         lock_bytes(session, sha256)  # in one order, so that two such transactions never wait for each other
+    if _add_new(session, originals, job, stored):
+        return []
     superseded: list[str] = []
     for sha256, upload in stored:
         try:
@@ -222,6 +224,30 @@ def _add_items(
         else:
             superseded += accepted.superseded
     return superseded
+
+
+def _add_new(session: Session, originals: Originals, job: Job, stored: Sequence[tuple[str, Upload]]) -> bool:
+    """Add documents that are all new and as they should be; False: look at each by itself.
+
+    Raises:
+        BytesVanished: see `accept_upload`.
+    """
+    try:
+        for _, upload in stored:
+            check_upload(upload)
+    except CorpusError:
+        return False
+    if not all(originals.exists(sha256) for sha256, _ in stored):
+        raise BytesVanished
+    places = place_new(session, stored)
+    if places is None:
+        return False
+    named = [
+        (upload.label, place.document.id, place.version)
+        for (_, upload), place in zip(stored, places, strict=True)
+    ]
+    add_items(session, job, named)
+    return True
 
 
 def _fail_item(session: Session, job: Job, name: str, error: str) -> None:

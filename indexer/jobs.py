@@ -6,6 +6,7 @@ not end before `seal_job`. Finished jobs start once more when their failed items
 run is a workflow of its own, see `workflow_id`.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -78,18 +79,28 @@ def add_item(
     session: Session, job: Job, *, name: str, document_id: str | None, version: int | None
 ) -> JobItem:
     """Append a queued item to a job."""
+    return add_items(session, job, [(name, document_id, version)])[0]
+
+
+def add_items(
+    session: Session, job: Job, named: Sequence[tuple[str, str | None, int | None]]
+) -> list[JobItem]:
+    """Append queued items to a job: each one's name, its document's id and version."""
     last = session.scalar(select(func.max(JobItem.position)).where(JobItem.job_id == job.id))
-    item = JobItem(
-        job_id=job.id,
-        position=0 if last is None else last + 1,
-        name=storable(name),
-        document_id=document_id,
-        version=version,
-        state="queued",
-    )
-    session.add(item)
+    items = [
+        JobItem(
+            job_id=job.id,
+            position=position,
+            name=storable(name),
+            document_id=document_id,
+            version=version,
+            state="queued",
+        )
+        for position, (name, document_id, version) in enumerate(named, 0 if last is None else last + 1)
+    ]
+    session.add_all(items)
     session.flush()
-    return item
+    return items
 
 
 def seal_job(session: Session, job_id: str) -> None:

@@ -1,12 +1,12 @@
 """The transactions that make a document searchable: all of it at once, in place of what was there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from corpus.chunks import ChunkSpan, ParsedDocument
@@ -75,7 +75,8 @@ def save_documents(session: Session, documents: Sequence[IndexedDocument]) -> li
         Outdated: what serves now is not among what the documents were cut and embedded for.
     """
     keep_collections(session, {each.cut.work.collection_id for each in documents})
-    saved = [each for each in sorted(documents, key=_document_id) if _still_wanted(session, each.cut.work)]
+    found = _lock(session, [each.cut.work for each in documents])
+    saved = [each for each in sorted(documents, key=_document_id) if each.cut.work in found]
     if not saved:
         return []
     number = next_change_number(session)
@@ -85,11 +86,11 @@ def save_documents(session: Session, documents: Sequence[IndexedDocument]) -> li
             raise Outdated
     bury_chunks(session, document_ids=[_document_id(each) for each in saved], change_number=number)
     insert_chunks(session, [chunks for each in saved for chunks in _chunk_sets(each)], number)
-    return [
-        sha256
-        for each in saved
-        for sha256 in _publish(session, each.cut, chunking=serving[each.cut.work.collection_id][0])
-    ]
+    replaced = _drop_current(session, [found[each.cut.work] for each in saved])
+    for each in saved:
+        _publish(found[each.cut.work], each.cut, chunking=serving[each.cut.work.collection_id][0])
+    _finish_items(session, [each.cut.work for each in saved], state="done", error=None)
+    return replaced
 
 
 def save_texts(session: Session, documents: Sequence[CutDocument]) -> None:
@@ -102,10 +103,11 @@ def save_texts(session: Session, documents: Sequence[CutDocument]) -> None:
         Outdated: see `save_documents`.
     """
     keep_collections(session, {each.work.collection_id for each in documents})
+    found = _lock(session, [each.work for each in documents])
     new = [
         each
         for each in sorted(documents, key=lambda each: each.work.document_id)
-        if _still_wanted(session, each.work) and _is_new(session, each.work)
+        if each.work in found and found[each.work].document.status in {"pending", "processing"}
     ]
     if not new:
         return
@@ -114,12 +116,8 @@ def save_texts(session: Session, documents: Sequence[CutDocument]) -> None:
     sets = [chunks for each in new for chunks in _chunk_sets(IndexedDocument(each, {}))]
     insert_chunks(session, sets, number)
     for each in new:
-        session.get_one(Document, each.work.document_id).title = each.title
-        _keep_text(session, each)
-
-
-def _is_new(session: Session, work: Work) -> bool:
-    return session.get_one(Document, work.document_id).status in {"pending", "processing"}
+        found[each.work].document.title = each.title
+        _keep_text(found[each.work].version, each)
 
 
 def _document_id(document: IndexedDocument) -> str:
@@ -139,24 +137,46 @@ def _serving(session: Session, collection_ids: set[str]) -> dict[str, tuple[str,
     return {collection_id: (chunking, embedder) for collection_id, chunking, embedder in rows}
 
 
-def _still_wanted(session: Session, work: Work) -> bool:
-    """Lock the document and its version; False: one of them is gone.
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A document's row, that of the version which was read, and those of its other versions; all locked."""
+
+    document: Document
+    version: DocumentVersion
+    others: Sequence[DocumentVersion]
+
+
+def _lock(session: Session, works: Sequence[Work]) -> dict[Work, _Rows]:
+    """Lock documents and their versions; those of which one is gone are left out, their items skipped.
 
     Raises:
-        Outdated: its title was changed.
+        Outdated: the title of one was changed.
     """
-    document = session.scalar(select(Document.id).where(Document.id == work.document_id).with_for_update())
-    version = session.execute(
-        select(DocumentVersion.sha256, DocumentVersion.title)
-        .where(DocumentVersion.document_id == work.document_id, DocumentVersion.version == work.version)
+    rows = session.execute(
+        select(Document, DocumentVersion)
+        .join(DocumentVersion, DocumentVersion.document_id == Document.id)
+        .where(Document.id.in_({work.document_id for work in works}))
+        .order_by(Document.id, DocumentVersion.version)
         .with_for_update()
-    ).one_or_none()
-    if document is not None and version is not None and version.sha256 == work.sha256:
-        if version.title != work.title:
+        .execution_options(populate_existing=True)
+    )
+    versions: dict[str, dict[int, DocumentVersion]] = {}
+    documents: dict[str, Document] = {}
+    for document, version in rows:
+        documents[document.id] = document
+        versions.setdefault(document.id, {})[version.version] = version
+    found = {}
+    for work in works:
+        of_document = versions.get(work.document_id, {})
+        read = of_document.get(work.version)
+        if read is None or read.sha256 != work.sha256:
+            continue
+        if read.title != work.title:
             raise Outdated
-        return True
-    _finish_item(session, work, state="skipped", error=_GONE)
-    return False
+        others = [each for each in of_document.values() if each is not read]
+        found[work] = _Rows(documents[work.document_id], read, others)
+    _finish_items(session, [work for work in works if work not in found], state="skipped", error=_GONE)
+    return found
 
 
 def insert_chunks(session: Session, sets: Sequence[ChunkSet], number: int) -> None:
@@ -217,43 +237,44 @@ def _chunk_sets(document: IndexedDocument) -> list[ChunkSet]:
     ]
 
 
-def _publish(session: Session, cut: CutDocument, *, chunking: str) -> list[str]:
-    """Make a version the current one; return the hashes of the bytes that it replaces."""
-    work = cut.work
-    document = session.get_one(Document, work.document_id)
-    version = _keep_text(session, cut)
-    replaced = session.scalars(
-        delete(DocumentVersion)
-        .where(
-            DocumentVersion.document_id == work.document_id,
-            DocumentVersion.state == "current",
-            DocumentVersion.version != work.version,
-        )
-        .returning(DocumentVersion.sha256)
-        .execution_options(synchronize_session=False)
-    ).all()
+def _publish(rows: _Rows, cut: CutDocument, *, chunking: str) -> None:
+    """Make a version the current one."""
+    document, version = rows.document, rows.version
+    _keep_text(version, cut)
     version.state = "current"
     document.status, document.error = "ready", None
-    document.version, document.sha256 = work.version, work.sha256
+    document.version, document.sha256 = cut.work.version, cut.work.sha256
     document.title, document.media_type = cut.title, cut.parsed.media_type
     document.metadata_ = version.metadata_
     document.chunk_count = len(cut.chunks[chunking])
-    _finish_item(session, work, state="done", error=None)
-    return [sha256 for sha256 in replaced if sha256 != work.sha256]
 
 
-def _keep_text(session: Session, cut: CutDocument) -> DocumentVersion:
+def _drop_current(session: Session, read: Iterable[_Rows]) -> list[str]:
+    """Delete the versions that are current until now; return the hashes of bytes that may be unused."""
+    hashes = []
+    for rows in read:
+        for other in rows.others:
+            if other.state == "current":
+                session.delete(other)
+                hashes += [other.sha256] if other.sha256 != rows.version.sha256 else []
+    session.flush()
+    return hashes
+
+
+def _keep_text(version: DocumentVersion, cut: CutDocument) -> None:
     """Store what was read in the version that it was read from."""
-    version = session.get_one(DocumentVersion, (cut.work.document_id, cut.work.version))
     version.text = cut.parsed.text
     version.pages = [asdict(page) for page in cut.parsed.pages]
     version.headings = [asdict(heading) for heading in cut.parsed.headings]
-    return version
 
 
-def _finish_item(session: Session, work: Work, *, state: str, error: str | None) -> None:
-    session.execute(
+def _finish_items(session: Session, works: Sequence[Work], *, state: str, error: str | None) -> None:
+    """Note in their jobs what became of some documents; an item that is gone went with its collection."""
+    if not works:
+        return
+    session.connection().execute(
         update(JobItem)
-        .where(JobItem.job_id == work.job_id, JobItem.position == work.position)
-        .values(state=state, error=error, error_kind=None, updated_at=now())
+        .where(JobItem.job_id == bindparam("job"), JobItem.position == bindparam("place"))
+        .values(state=state, error=error, error_kind=None, updated_at=now()),
+        [{"job": work.job_id, "place": work.position} for work in works],
     )

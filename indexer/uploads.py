@@ -6,13 +6,13 @@ so of two racing uploads one wins and the other finds the winner.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
 from pydantic import JsonValue
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -112,6 +112,46 @@ def place_upload(
     raise Conflict("The same document is being uploaded by others at this moment; try again.")
 
 
+def place_new(session: Session, stored: Sequence[tuple[str, Upload]]) -> list[Place] | None:
+    """Make a document for each of some uploads at once, if all are new to their collections; else None.
+
+    `stored` has the hash of each upload's bytes. One by one, `place_upload` would ask the database about
+    each and wait for each of its rows.
+    """
+    if _is_any_known(session, stored):
+        return None
+    made = [_new_document(upload, sha256) for sha256, upload in stored]
+    try:
+        with session.begin_nested():
+            session.add_all([document for document, _ in made])
+            session.flush()
+            session.add_all([version for _, version in made])
+    except IntegrityError:  # another upload was faster
+        return None
+    return [Place(document, version.version) for document, version in made]
+
+
+def _is_any_known(session: Session, stored: Sequence[tuple[str, Upload]]) -> bool:
+    """Tell whether bytes or an external id are in the collection already, or come twice."""
+    hashes = {(upload.collection_id, sha256) for sha256, upload in stored}
+    named = [(each.collection_id, each.external_id) for _, each in stored if each.external_id is not None]
+    if len(hashes) < len(stored) or len(set(named)) < len(named):
+        return True
+    collections = {collection_id for collection_id, _ in hashes}
+    of_document = Document.collection_id.in_(collections)
+    same_bytes = {sha256 for _, sha256 in hashes}
+    known = (
+        select(Document.id).where(of_document, Document.sha256.in_(same_bytes)),
+        select(Document.id).where(of_document, Document.external_id.in_({name for _, name in named})),
+        select(DocumentVersion.document_id).where(
+            DocumentVersion.collection_id.in_(collections),
+            DocumentVersion.sha256.in_(same_bytes),
+            text("state != 'failed'"),  # as the index says it: a parameter would not find that
+        ),
+    )
+    return any(session.scalar(each.limit(1)) is not None for each in known)
+
+
 def _place(
     session: Session, upload: Upload, sha256: str, on_duplicate: OnDuplicate, document_id: str | None
 ) -> Place:
@@ -208,11 +248,16 @@ def _add_version(session: Session, document: Document, upload: Upload, sha256: s
     return Place(document, retried.version, tuple(v.sha256 for v in dropped))
 
 
-def _add_document(session: Session, upload: Upload, sha256: str) -> Place:
+def _new_document(upload: Upload, sha256: str) -> tuple[Document, DocumentVersion]:
     document = Document(id=new_id("doc"), collection_id=upload.collection_id, external_id=upload.external_id)
     version = DocumentVersion(document_id=document.id, version=1, collection_id=upload.collection_id)
     _describe(version, upload, sha256, kept_metadata={})
     _show_as_pending(document, version, upload)
+    return document, version
+
+
+def _add_document(session: Session, upload: Upload, sha256: str) -> Place:
+    document, version = _new_document(upload, sha256)
     session.add(document)
     session.flush()
     session.add(version)

@@ -35,11 +35,11 @@ from indexer.targets import FindEmbedder
 from indexer.turns import Turns
 
 _log = logging.getLogger(__name__)
-_INTERACTIVE = Queue("interactive", at_once=4, poll_s=0.1)
+_INTERACTIVE = Queue("interactive", at_once=4, poll_s=0.2)
 _BULK = Queue("bulk", at_once=1, poll_s=0.5)
 _UPKEEP = Queue("upkeep", at_once=1, poll_s=0.5)
 _QUEUES = {"upload": _INTERACTIVE, "ingestion": _BULK, "reindex": _UPKEEP, "compaction": _UPKEEP}
-_LOOK_S = 0.2  # how often a worker looks for new jobs
+_LOOK_S = 0.1  # how often a worker looks for new jobs; on SQLite first whether anything was committed
 _CARE_S = 5.0  # how often it looks for dead workers and stranded jobs
 _TRIM_S = 10.0
 _COMPACT_S = 60.0  # how often it looks whether an index wants compaction

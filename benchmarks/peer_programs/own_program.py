@@ -15,7 +15,7 @@ from indexer.uploads import Upload
 from rag_service.cli.workplace import open_service
 from rag_service.retrieval.search import Mode, SearchRequest
 
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.2
 
 
 class Own(Program):

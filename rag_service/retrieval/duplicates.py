@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from rag_service.retrieval.passages import Passage
 
 SIMILARITY = 0.9  # Jaccard similarity of word triples from which two texts are one
+_FIRST = 2  # tell nearly all texts apart, and are found without reading on
 _WORD = re.compile(r"\w+")
 _TELLING = re.compile(r"\w*\d\w*|[^\W\d_a-z]\w+")
 
@@ -17,15 +19,18 @@ def without_near_duplicates(passages: Iterable[Passage]) -> Iterator[Passage]:
     and have the same numbers and capitalised words in the same order: two price lists that differ in
     one price are two passages.
     """
-    seen: dict[tuple[str, ...], list[str]] = {}  # texts by their numbers and capitalised words
+    seen: dict[tuple[str, ...], list[str]] = {}  # texts by the first of their numbers and capitalised words
     for passage in passages:
-        alike = seen.setdefault(tuple(_TELLING.findall(passage.text)), [])
+        first = (found[0] for found in islice(_TELLING.finditer(passage.text), _FIRST))
+        alike = seen.setdefault(tuple(first), [])
         if not any(_resemble(passage.text, text) for text in alike):
             alike.append(passage.text)
             yield passage
 
 
 def _resemble(first: str, second: str) -> bool:
+    if _TELLING.findall(first) != _TELLING.findall(second):
+        return False
     one, two = _word_triples(first), _word_triples(second)
     return len(one & two) / len(one | two) >= SIMILARITY
 

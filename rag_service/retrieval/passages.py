@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select
 
 from corpus.models import Chunk, Document
 
@@ -59,7 +58,7 @@ class ChunksGone(Exception):
 
 
 def load_passages(
-    session: Session,
+    connection: Connection,
     ranked: Sequence[tuple[int, Scores]],
     *,
     condition: ColumnElement[bool] | None = None,
@@ -75,23 +74,12 @@ def load_passages(
     """
     remaining = iter(ranked)
     while batch := list(islice(remaining, at_once)):
-        rows = _read(session, (chunk_id for chunk_id, _ in batch), condition)
+        rows = _read(connection, (chunk_id for chunk_id, _ in batch), condition)
         if all_there and len(rows) < len(batch):
             raise ChunksGone
         for chunk_id, scores in batch:
             if chunk_id in rows:
                 yield _passage(rows[chunk_id], scores)
-
-
-def _read(
-    session: Session, chunk_ids: Iterable[int], condition: ColumnElement[bool] | None
-) -> dict[int, Row[*tuple[Any, ...]]]:
-    statement = (
-        select(*_COLUMNS)
-        .join(Document, Document.id == Chunk.document_id)
-        .where(Chunk.id.in_(list(chunk_ids)), true() if condition is None else condition)
-    )
-    return {row.id: row for row in session.execute(statement)}
 
 
 _COLUMNS = (
@@ -110,6 +98,17 @@ _COLUMNS = (
     Chunk.chunking,
     Chunk.position,
 )
+_STATEMENT = select(*_COLUMNS).join(Document, Document.id == Chunk.document_id)
+_BY_ID = _STATEMENT.where(Chunk.id.in_(bindparam("chunk_ids", expanding=True)))
+
+
+def _read(
+    connection: Connection, chunk_ids: Iterable[int], condition: ColumnElement[bool] | None
+) -> dict[int, Row[*tuple[Any, ...]]]:
+    """Read rows of columns: the statement is there already, and no entity is made."""
+    statement = _BY_ID if condition is None else _BY_ID.where(condition)
+    found = connection.execute(statement, {"chunk_ids": list(chunk_ids)})
+    return {row[0]: row for row in found}
 
 
 def _passage(row: Row[*tuple[Any, ...]], scores: Scores) -> Passage:

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.orm import Session
 
-from corpus.collections import DEFAULT_COLLECTION, find_collection
+from corpus.collections import DEFAULT_COLLECTION, CollectionNames, collection_ids, find_collection
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import EmbedderMismatch, InvalidRequest
@@ -90,6 +90,7 @@ class Retriever:
     ) -> None:
         self._database = database
         self._follower = follower
+        self._collections = CollectionNames(database)
         self._find_embedder = find_embedder or one_embedder(embedder)
         self._embedders = {embedder.id: RememberingEmbedder(embedder)}
         self._rerank = rerank
@@ -123,27 +124,37 @@ class Retriever:
             ChunksGone: with `all_there`, if something was.
         """
         number = self._follower.refresh()
-        with self._database.read() as session:
-            indexes = [self._follower.indexes(each) for each in _collection_ids(session, request)]
-            places = self._find_places(session, request, indexes)
+        indexes = [self._follower.indexes(each) for each in self._collections.ids(_names(request))]
+        places = self._find_places_now(request, indexes)
         ranked = self._reranked(request, self._rank(request, places, clock))
-        with self._database.read() as session:
-            # What a filter lets pass and what the indexes have must be of one moment.
-            if all_there and request.filters is not None and last_change_number(session) != number:
-                raise ChunksGone
-            passages = self._read(session, request, ranked, all_there=all_there)
+        if request.filters is None and request.expand == "none":
+            with self._database.snapshot() as connection:
+                passages = tuple(self._best(connection, request, ranked, all_there=all_there))
+        else:
+            with self._database.read() as session:
+                # What a filter lets pass and what the indexes have must be of one moment.
+                if all_there and request.filters is not None and last_change_number(session) != number:
+                    raise ChunksGone
+                passages = self._read(session, request, ranked, all_there=all_there)
         return _result(places, passages, clock)
 
     def _search_standing_still(self, request: SearchRequest, clock: "_Clock") -> SearchResult | None:
         """Search in one snapshot, which the indexes agree with; None: one of them is not loaded."""
         with self._follower.standing_still() as session:
-            followed = [self._follower.followed(each) for each in _collection_ids(session, request)]
+            ids = collection_ids(session, _names(request))
+            followed = [self._follower.followed(each) for each in ids]
             indexes = [each for each in followed if each is not None]
             if len(indexes) < len(followed):
                 return None
             places = self._find_places(session, request, indexes)
             ranked = self._rank(request, places, clock)
             return _result(places, self._read(session, request, ranked), clock)
+
+    def _find_places_now(self, request: SearchRequest, indexes: Iterable[CollectionIndexes]) -> list[Place]:
+        if request.filters is None:
+            return [Place(each, None) for each in indexes]
+        with self._database.read() as session:
+            return self._find_places(session, request, indexes)
 
     def _find_places(
         self, session: Session, request: SearchRequest, indexes: Iterable[CollectionIndexes]
@@ -172,8 +183,8 @@ class Retriever:
         """
         if self._rerank is None:
             return ranked
-        with self._database.read() as session:
-            head = list(load_passages(session, ranked[:READ_AGAIN], condition=self._condition(request)))
+        with self._database.snapshot() as connection:
+            head = list(load_passages(connection, ranked[:READ_AGAIN], condition=self._condition(request)))
         if not head:
             return ranked
         again = {
@@ -212,18 +223,29 @@ class Retriever:
         *,
         all_there: bool = False,
     ) -> tuple[Passage, ...]:
-        found = load_passages(
-            session,
-            ranked,
-            condition=self._condition(request),
-            at_once=2 * request.top_k,
-            all_there=all_there,
-        )
-        distinct = _at_most(without_near_duplicates(found), request.per_document)
-        passages = list(islice(distinct, request.top_k))
+        passages = self._best(session.connection(), request, ranked, all_there=all_there)
         if request.expand == "neighbours":
             passages = expand_to_neighbours(session, passages)
         return tuple(passages)
+
+    def _best(
+        self,
+        connection: Connection,
+        request: SearchRequest,
+        ranked: Sequence[tuple[int, Scores]],
+        *,
+        all_there: bool = False,
+    ) -> list[Passage]:
+        """Read the best that are no near duplicates of better ones; seldom more are read than are wanted."""
+        found = load_passages(
+            connection,
+            ranked,
+            condition=self._condition(request),
+            at_once=request.top_k if request.per_document is None else 2 * request.top_k,
+            all_there=all_there,
+        )
+        distinct = _at_most(without_near_duplicates(found), request.per_document)
+        return list(islice(distinct, request.top_k))
 
 
 class _Clock:
@@ -246,9 +268,8 @@ class _Clock:
         return SearchTimings(embed=self._embedding * 1000, search=(spent - self._embedding) * 1000)
 
 
-def _collection_ids(session: Session, request: SearchRequest) -> Iterable[str]:
-    names = request.collections or (DEFAULT_COLLECTION,)
-    return dict.fromkeys(find_collection(session, name).id for name in names)
+def _names(request: SearchRequest) -> tuple[str, ...]:
+    return request.collections or (DEFAULT_COLLECTION,)
 
 
 def _result(places: Sequence[Place], passages: tuple[Passage, ...], clock: _Clock) -> SearchResult:

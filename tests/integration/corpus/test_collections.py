@@ -7,13 +7,14 @@ import pytest
 from sqlalchemy import func, select
 
 from corpus.collections import (
+    CollectionNames,
     active_generation,
     create_collection,
     delete_collection,
     find_or_create_collection,
 )
 from corpus.database import Database
-from corpus.errors import CollectionExists
+from corpus.errors import CollectionExists, CollectionNotFound
 from corpus.models import Collection, Generation
 from tests.fakes import FakeEmbedder
 
@@ -56,3 +57,18 @@ def test_deleting_goes_through_all_foreign_keys(database: Database) -> None:
     with database.read() as session:
         assert session.scalars(select(Collection.id)).all() == []
         assert session.scalars(select(Generation.id)).all() == []
+
+
+def test_names_are_never_remembered_beyond_a_commit(database: Database) -> None:
+    """A collection that was deleted is gone, and one of the same name is another one."""
+    names = CollectionNames(database)
+    with database.write() as session:
+        first = create_collection(session, name="notes", embedder=EMBEDDER).id
+    assert names.ids(("notes", first)) == names.ids(("notes", first)) == [first]
+    with database.write() as session:
+        delete_collection(session, first)
+    with pytest.raises(CollectionNotFound):
+        names.ids(("notes", first))
+    with database.write() as session:
+        second = create_collection(session, name="notes", embedder=EMBEDDER).id
+    assert names.ids(("notes",)) == [second] != [first]

@@ -157,6 +157,14 @@ def test_many_batches_keep_the_order(embedder: LocalEmbedder) -> None:
         np.testing.assert_allclose(together[i], embedder.embed_passages([texts[i]])[0], atol=NEARLY)
 
 
+def test_a_batch_leaves_nothing_to_the_next(embedder: LocalEmbedder) -> None:
+    """Batches of other lengths use the same memory; a text's vector has the same bits before and after."""
+    before = embedder.embed_passages([TEXTS[0]])
+    for length in (200, 3, 60):
+        embedder.embed_passages(["ice " * length] * 3)
+        assert np.array_equal(embedder.embed_passages([TEXTS[0]]), before)
+
+
 def test_nothing_gives_nothing(embedder: LocalEmbedder) -> None:
     """No texts give an empty array of the right width."""
     assert embedder.embed_passages([]).shape == (0, 384)

@@ -1,12 +1,12 @@
 """Accepting uploads, on both databases."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from corpus.collections import create_collection
 from corpus.database import Database
@@ -296,6 +296,73 @@ def test_a_bulk_job_keeps_what_became_of_each_document(
     with database.read() as session:
         assert [item.state for item in list_items(session, job_id)] == ["queued", "skipped", "failed"]
         assert job_progress(session, job_id).counts.total == 3
+
+
+def test_many_new_documents_take_as_few_statements_as_two(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """What is new comes in at once; the database is not asked about each document."""
+    executed: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *told: executed.append(told[2]))
+
+    def statements(names: Sequence[str]) -> int:
+        with database.write() as session:
+            job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+        executed.clear()
+        uploads = [(name.encode(), Upload(collection, external_id=name)) for name in names]
+        add_to_job(database, originals, job_id, uploads)
+        with database.read() as session:
+            assert [item.name for item in list_items(session, job_id)] == list(names)
+        return sum("pg_advisory_xact_lock" not in each for each in executed)
+
+    assert statements([f"few {i}" for i in range(2)]) == statements([f"many {i}" for i in range(40)])
+    assert count(database, DocumentVersion) == count(database, Document) == 42
+
+
+@pytest.mark.parametrize(
+    ("names", "states"),
+    [
+        (["a", "b", "a"], ["queued", "queued", "skipped"]),
+        (["a", "known", "b"], ["queued", "skipped", "queued"]),
+        (["a", "failed", "b"], ["queued", "queued", "queued"]),
+    ],
+)
+def test_what_is_known_is_looked_at_by_itself(
+    database: Database,
+    originals: Originals,
+    collection: str,
+    names: Sequence[str],
+    states: Sequence[str],
+) -> None:
+    """Bytes that come twice, are there already or could not be read do not become second documents."""
+    take_in(database, originals, b"known", Upload(collection))
+    fail(database, take_in(database, originals, b"failed", Upload(collection)))
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    add_to_job(database, originals, job_id, [(name.encode(), Upload(collection)) for name in names])
+    with database.read() as session:
+        assert [item.state for item in list_items(session, job_id)] == states
+    assert count(database, Document) == len({*names, "known", "failed"})
+
+
+def test_racing_jobs_of_the_same_files_make_each_document_once(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Of two that bring the same new files at once, one makes the documents and the other finds them."""
+    with database.write() as session:
+        jobs = [
+            create_job(session, "ingestion", collection_id=collection, receiving=True).id for _ in range(4)
+        ]
+
+    def work(index: int) -> None:
+        uploads = [(f"{i}".encode(), Upload(collection, external_id=f"{i}")) for i in range(20)]
+        add_to_job(database, originals, jobs[index], uploads)
+
+    assert together(4, work) == []
+    assert count(database, Document) == count(database, DocumentVersion) == 20
+    with database.read() as session:
+        states = sorted(item.state for job in jobs for item in list_items(session, job))
+    assert states == ["queued"] * 20 + ["skipped"] * 60
 
 
 def test_a_cancelled_job_leaves_its_documents_open_for_another_try(

@@ -1,10 +1,11 @@
 """Searching: modes, filters, several collections, what is read from the database."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from corpus.database import Database
 from corpus.embedding import Embedder
@@ -194,6 +195,30 @@ def test_a_deleted_document_is_gone_from_the_next_search(shelf: Shelf) -> None:
     shelf.add("New diesel generators.")
     assert shelf.found("diesel generators")[0] == "New diesel generators."
     assert GENERATORS not in shelf.found("diesel generators")
+
+
+def test_what_other_processes_delete_and_add_counts_at_once(shelf: Shelf) -> None:
+    """A search looks for commits of others each time, also between two that find nothing new."""
+    other = copy(shelf)
+    other.database = Database(shelf.database.url.render_as_string(hide_password=False))
+    for number in range(5):
+        assert shelf.found("diesel generators") == shelf.found("diesel generators")
+        other.delete(shelf.search("diesel generators").passages[0].document_id)
+        assert not any("diesel" in text for text in shelf.found("diesel generators"))
+        other.add(f"Diesel generators, delivery {number}.")
+        assert shelf.found("diesel generators")[0] == f"Diesel generators, delivery {number}."
+    other.database.close()
+
+
+def test_a_search_takes_one_select_when_nothing_changed(shelf: Shelf) -> None:
+    """On SQLite: that of the passages; the same collection is known and nothing is to be caught up."""
+    for query in ("generators", "diesel generators"):  # the first one loads the indexes
+        shelf.found(query)
+    statements: list[str] = []
+    event.listen(shelf.database.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    assert shelf.found("diesel")[0] == GENERATORS
+    selects = [statement for statement in statements if statement.startswith("SELECT")]
+    assert len(selects) == (3 if shelf.database.is_postgresql else 1)
 
 
 def test_a_chunk_without_a_vector_yet_is_found_by_its_words(shelf: Shelf) -> None:
