@@ -50,13 +50,14 @@ def ask(
     it; else whole passages. With the service's reader, `read`, they are those that it finds best.
     """
     found = [as_retrieved(number, passage) for number, passage in enumerate(passages)]
-    told, evidence = None, 1.0
+    told: tuple[Told, ...] = ()
+    evidence = 1.0
     if embedder and model.skill == "trained" and found:
         asked = messages[-1].text
         readings = read(asked, found) if read else None
         evidence = evidence_score(asked, found, embedder)
         best = best_sentences(asked, found, embedder, readings)[:FACTS]
-        told = told_in(best[0], found, readings) if best and readings and model.reads else None
+        told = told_in(best, found, readings) if readings and model.reads else ()
         enough = evidence >= (THRESHOLD if model.reads else LIKELIER_THAN_NOT)
         if told and not needs_a_sum(asked):
             enough = not hopeless(evidence, told)
@@ -75,7 +76,7 @@ def ask(
 
 
 def _settled(
-    written: Written, told: Told, evidence: float, question: str, in_context: Sequence[Passage]
+    written: Written, told: Sequence[Told], evidence: float, question: str, in_context: Sequence[Passage]
 ) -> Written:
     """Where a reader has read as well: whose words stand, as in the service."""
     computed = computed_from(question, written.calls, [passage.text for passage in written.read])

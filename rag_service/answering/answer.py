@@ -155,7 +155,7 @@ class Answerer:
             readings = self._read(request.question, passages) if self._read and passages else None
             best = best_sentences(draft.query, passages, self._embedder, readings)[:FACTS]
             draft.facts, draft.best = ((), best) if self._model.reads else (best, ())
-            draft.told = told_in(best[0], passages, readings) if best and readings else None
+            draft.told = told_in(best, passages, readings) if readings else ()
         if request.on_no_evidence == "answer":
             return None
         enough = draft.evidence >= (THRESHOLD if self._model.reads else LIKELIER_THAN_NOT)
@@ -285,7 +285,7 @@ class Answerer:
 
     def _settled(self, draft: Draft) -> str | None:
         """Return whose words stand, the model's or the reader's, or None for a refusal."""
-        if draft.told is None or draft.request.on_no_evidence == "answer":
+        if not draft.told or draft.request.on_no_evidence == "answer":
             return draft.text
         if worked_out := _worked_out(draft, " ".join(draft.best[0].split())):
             return worked_out
@@ -301,7 +301,7 @@ class Answerer:
         if worked_out := _worked_out(draft, best):
             return self._cited(draft, worked_out)
         said = take_markers(draft.text)[0]
-        told = draft.told.text if draft.told and draft.told.margin > 0 else ""
+        told = draft.told[0].text if draft.told and draft.told[0].margin > 0 else ""
         if _computed(draft) or (holds(said, best, draft.query) and agrees(said, told)):
             own = self._cited(draft, draft.text)
             if own.citations and not own.groundedness.unsupported_spans:

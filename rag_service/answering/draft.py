@@ -95,7 +95,7 @@ class Draft:
     evidence: float | None = None
     facts: Sequence[str] = ()
     best: Sequence[str] = ()  # what a trained small model reads excerpts around
-    told: Told | None = None  # what a reader takes for the answer in the best sentence
+    told: tuple[Told, ...] = ()  # what a reader takes for the answer in the best sentences
     text: str = ""
     withheld: bool = False  # until it was checked
     reasoning: str = ""

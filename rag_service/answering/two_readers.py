@@ -24,6 +24,8 @@ from rag_service.retrieval.units import measures_another
 INTERCEPT = -0.06
 OF_EVIDENCE, OF_MARGIN, OF_AGREEING = 0.55, 0.125, 0.56
 THRESHOLD = 0.45
+SENTENCES = 3  # in which the reader's answers are looked for
+_PREFERRED = 2.0  # what agreeing counts beside a margin
 _SURE = 10.0  # a margin beyond says no more
 _JUDGED = frozenset({"yes", "no"})
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
@@ -48,8 +50,15 @@ class Said:
     computed: bool = False
 
 
-def told_in(sentence: str, passages: Sequence[Passage], readings: Sequence[Reading]) -> Told | None:
-    """Return the reader's answer within a sentence of the passages; None if no passage holds it."""
+def told_in(
+    sentences: Sequence[str], passages: Sequence[Passage], readings: Sequence[Reading]
+) -> tuple[Told, ...]:
+    """Return the reader's answers within the best sentences, the first sentence's first."""
+    found = [_told_in(sentence, passages, readings) for sentence in sentences[:SENTENCES]]
+    return tuple(each for each in found if each)
+
+
+def _told_in(sentence: str, passages: Sequence[Passage], readings: Sequence[Reading]) -> Told | None:
     found: list[Told] = []
     for passage, reading in zip(passages, readings, strict=True):
         start = passage.text.find(sentence)
@@ -61,10 +70,11 @@ def told_in(sentence: str, passages: Sequence[Passage], readings: Sequence[Readi
 
 
 def settle(
-    question: str, said: Said, told: Told, evidence: float, in_context: Sequence[Passage]
+    question: str, said: Said, every: Sequence[Told], evidence: float, in_context: Sequence[Passage]
 ) -> str | None:
     """Return the answer that stands, with markers by the places of `in_context`, or None: refuse.
 
+    Of the reader's answers, at least one, it is the likeliest that counts; one that agrees is preferred.
     What was computed stands, and so do yes and no, which no reader finds; a sum that was not computed is none.
     Where the two disagree it is the reader's words; where it thinks besides that there is no answer, there
     is none. An answer that measures something else, that only repeats the question, or comes from a passage
@@ -73,7 +83,9 @@ def settle(
     if said.computed or needs_a_sum(question):
         return said.text if said.computed else None
     plain = take_markers(said.text)[0].strip(" .")
-    agreed = not said.refused and (plain.lower() in _JUDGED or agree(plain, told.text))
+    own = "" if said.refused else plain
+    told = max(every, key=lambda each: each.margin + _PREFERRED * bool(own and agree(own, each.text)))
+    agreed = bool(own) and (own.lower() in _JUDGED or agree(own, told.text))
     if probability(evidence, told.margin, agreed=agreed) < THRESHOLD or not (agreed or told.margin > 0):
         return None
     words = plain if agreed else told.text
@@ -82,9 +94,9 @@ def settle(
     return said.text if agreed else f"{told.text}{_marker(told, in_context)}."
 
 
-def hopeless(evidence: float, told: Told) -> bool:
+def hopeless(evidence: float, every: Sequence[Told]) -> bool:
     """Tell before the answerer is asked whether it would be refused even if it agreed."""
-    return probability(evidence, told.margin, agreed=True) < THRESHOLD
+    return probability(evidence, max(each.margin for each in every), agreed=True) < THRESHOLD
 
 
 def agree(said: str, told: str) -> bool:

@@ -53,33 +53,41 @@ def test_the_readers_words_are_those_of_the_sentence() -> None:
         np.array([5.0 if each == word else -5.0 for each in words], "f4") for word in ("13", "litres")
     )
     sentence, reading = TEXT[: TEXT.index(".") + 1], Reading(1.0, spans, starts, ends)
-    assert told_in(sentence, [passage()], [reading]) == Told("13 litres", 5.0, 7)
-    assert told_in("Otto burns nothing.", [passage()], [reading]) is None
+    assert told_in([sentence], [passage()], [reading]) == (Told("13 litres", 5.0, 7),)
+    assert told_in(["Otto burns nothing."], [passage()], [reading]) == ()
 
 
 def test_words_that_agree_stand() -> None:
     """The answerer's, with its own marker."""
-    assert settle(ASKED, Said("13 litres [1]."), TOLD, 0.8, [passage()]) == "13 litres [1]."
+    assert settle(ASKED, Said("13 litres [1]."), [TOLD], 0.8, [passage()]) == "13 litres [1]."
 
 
 def test_where_they_disagree_it_is_the_readers_words() -> None:
     """Cited by the place of their passage; an answerer that refuses disagrees, too."""
     settled = "13 litres of diesel [1]."
-    assert settle(ASKED, Said("220 [1]."), TOLD, 0.8, [passage()]) == settled
-    assert settle(ASKED, Said("I do not know.", refused=True), TOLD, 0.8, [passage()]) == settled
+    assert settle(ASKED, Said("220 [1]."), [TOLD], 0.8, [passage()]) == settled
+    assert settle(ASKED, Said("I do not know.", refused=True), [TOLD], 0.8, [passage()]) == settled
+
+
+def test_an_answer_of_the_reader_that_agrees_is_preferred() -> None:
+    """To a likelier one of another sentence, unless that is much likelier."""
+    other = Told("the hut", TOLD.margin + 1, 7)
+    assert settle(ASKED, Said("13 litres [1]."), [other, TOLD], 0.8, [passage()]) == "13 litres [1]."
+    surer = Told("the hut", TOLD.margin + 3, 7)
+    assert settle(ASKED, Said("13 litres [1]."), [surer, TOLD], 0.8, [passage()]) == "the hut [1]."
 
 
 def test_neither_stands_where_the_reader_finds_none_and_they_disagree() -> None:
     """However good the evidence looks."""
     unsure = Told("the hut", -1.0, 7)
-    assert settle(ASKED, Said("Sunday [1]."), unsure, 0.9, [passage()]) is None
+    assert settle(ASKED, Said("Sunday [1]."), [unsure], 0.9, [passage()]) is None
 
 
 def test_weak_evidence_refuses() -> None:
     """Unless both are sure; it is known before the answerer is asked."""
-    assert settle(ASKED, Said("13 litres [1]."), Told("13 litres", -4.0, 7), 0.2, [passage()]) is None
-    assert hopeless(0.01, TOLD)
-    assert not hopeless(0.3, TOLD)
+    assert settle(ASKED, Said("13 litres [1]."), [Told("13 litres", -4.0, 7)], 0.2, [passage()]) is None
+    assert hopeless(0.01, [TOLD])
+    assert not hopeless(0.3, [TOLD])
     assert probability(0.5, 2.0, agreed=True) > probability(0.5, 2.0, agreed=False)
 
 
@@ -93,19 +101,19 @@ def test_weak_evidence_refuses() -> None:
 )
 def test_an_answer_beside_the_question_does_not_stand(question: str, said: str, told: str) -> None:
     """It measures something else, repeats the question, or is of another year."""
-    assert settle(question, Said(f"{said} [1]."), Told(told, 5.0, 7), 0.9, [passage()]) is None
+    assert settle(question, Said(f"{said} [1]."), [Told(told, 5.0, 7)], 0.9, [passage()]) is None
 
 
 def test_a_year_may_stand_in_the_title() -> None:
     """A yearly report need not repeat it."""
     question = "What did Agnes burn in 1980?"
     there = passage(title="Report for 1980")
-    assert settle(question, Said("13 litres [1]."), TOLD, 0.9, [there]) == "13 litres [1]."
+    assert settle(question, Said("13 litres [1]."), [TOLD], 0.9, [there]) == "13 litres [1]."
 
 
 def test_yes_and_no_stand_by_the_evidence() -> None:
     """No reader finds them."""
-    assert settle("Does Agnes burn diesel?", Said("Yes [1]."), TOLD, 0.8, [passage()]) == "Yes [1]."
+    assert settle("Does Agnes burn diesel?", Said("Yes [1]."), [TOLD], 0.8, [passage()]) == "Yes [1]."
 
 
 def test_numbers_that_differ_do_not_agree() -> None:
@@ -119,8 +127,8 @@ def test_numbers_that_differ_do_not_agree() -> None:
 def test_what_was_computed_stands_alone() -> None:
     """A question that asks for a sum is not answered by a number that was read off."""
     question = "What do three hats and two mugs cost together?"
-    assert settle(question, Said("335 [1].", computed=True), TOLD, 0.5, [passage()]) == "335 [1]."
-    assert settle(question, Said("13 litres [1]."), TOLD, 0.9, [passage()]) is None
+    assert settle(question, Said("335 [1].", computed=True), [TOLD], 0.5, [passage()]) == "335 [1]."
+    assert settle(question, Said("13 litres [1]."), [TOLD], 0.9, [passage()]) is None
 
 
 @pytest.mark.parametrize(
