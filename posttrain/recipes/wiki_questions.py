@@ -4,6 +4,7 @@
     python posttrain/recipes/wiki_questions.py write BASE EMBEDDER WORK OUT SECONDS
     python posttrain/recipes/wiki_questions.py pairs SOURCES WORK QUESTIONS
     python posttrain/recipes/wiki_questions.py read EMBEDDER WORK OUT
+    python posttrain/recipes/wiki_questions.py average A B OUT
 
 `prepare` needs no GPU: what the question writer and the reader learn from, and the passages to ask about.
 `write` trains both, lets the writer ask as much as it can in SECONDS, and puts into OUT the trained
@@ -11,7 +12,7 @@ reader and `questions.jsonl.gz`: of each question the passage, the answer that t
 the words that the reader finds. `rag_service` need not be installed for it, and nothing is fetched.
 
 `pairs` adds the questions that were found again to what a reader learns from, and `read` trains one on that:
-the one that is shipped.
+the one that is shipped. `average` writes into OUT the mean of two readers.
 
 Asking and finding again is how Alberti et al. 2019 (arXiv:1906.05416) and Lewis et al. 2021 (PAQ,
 arXiv:2102.07033) made questions for reading.
@@ -33,16 +34,18 @@ import torch
 from transformers import LlamaForCausalLM
 
 from corpus.embedding import find_model
+from posttrain.data import more_reading, reading
 from posttrain.data.files import read_json, read_json_lines, read_records, write_records
 from posttrain.data.reading import split_of
 from posttrain.data.writing import read_question, writing_messages, writing_records
 from posttrain.examples import examples_of
-from posttrain.reader import ReaderInTraining, ReaderPlan, find_spans, save_reader, train_reader
+from posttrain.reader import ReaderInTraining, ReaderPlan, average, find_spans, save_reader, train_reader
 from posttrain.reader_examples import ReaderExample
 from posttrain.sft import Course, Plan, Point, train
 from posttrain.trainee import Full, Trainee, load_trainee
 from rag_service.answering.conversation import SourcePassage
 from rag_service.retrieval.pairs import PairTokenizer
+from rag_service.retrieval.reader import BASE
 
 WORDS = (25, 150)  # of a passage that is asked about
 WRITER = Plan(epochs=3, learning_rate=3e-4, rows_per_step=1, max_length=8192, checkpoint_minutes=60)
@@ -56,9 +59,7 @@ _LONGEST_ANSWER = 15  # words
 
 def prepare(sources: Path, work: Path) -> None:
     """Write what `write` reads."""
-    from posttrain.data import more_reading, reading
     from posttrain.recipes import reader as reader_recipe
-    from rag_service.retrieval.reader import BASE
 
     random = Random(0)  # noqa: S311 - an order of data, no secret
     records, held = reader_recipe.make(sources, random)
@@ -83,7 +84,6 @@ def pairs(sources: Path, work: Path, questions: Path) -> None:
     """Write what the last reader learns from: people's questions and those that were written."""
     from posttrain.recipes import reader as reader_recipe
     from posttrain.recipes.gpu_run import written_records
-    from rag_service.retrieval.reader import BASE
 
     random = Random(0)  # noqa: S311 - an order of data, no secret
     records, _ = reader_recipe.make(sources, random)
@@ -239,5 +239,7 @@ if __name__ == "__main__":
         pairs(Path(given[0]), Path(given[1]), Path(given[2]))
     elif command == "read":
         read(Path(given[0]), Path(given[1]), Path(given[2]))
+    elif command == "average":
+        average([Path(each) for each in given[:-1]], Path(given[-1]))
     else:
         write(Path(given[0]), Path(given[1]), Path(given[2]), Path(given[3]), float(given[4]))
