@@ -18,13 +18,21 @@ _ADAPTER = "default"
 
 
 def quicken(model: nn.Module) -> None:
-    """Change how a Llama's norms and its matrices with LoRA compute; weights and their names stay."""
+    """Change how a Llama's norms and its matrices with LoRA compute; weights and their names stay.
+
+    Matrices with dropout, which is drawn before the pair, or with a bias are left to PEFT.
+    """
     torch.set_float32_matmul_precision("high")
     for module in model.modules():
-        if isinstance(module, LoraLinear):
+        if isinstance(module, LoraLinear) and _is_plain(module):
             module.forward = MethodType(_added_first, module)  # type: ignore[method-assign]  # this one's alone
         elif isinstance(module, LlamaRMSNorm):
             module.forward = MethodType(_in_one_kernel, module)  # type: ignore[method-assign]  # the same
+
+
+def _is_plain(module: LoraLinear) -> bool:
+    drops = isinstance(module.lora_dropout[_ADAPTER], nn.Dropout)
+    return not drops and module.get_base_layer().bias is None
 
 
 def _added_first(module: LoraLinear, rows: Tensor) -> Tensor:
