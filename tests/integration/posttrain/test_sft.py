@@ -220,6 +220,24 @@ def test_a_run_of_so_many_seconds_ends_with_them_at_its_lowest_rate(
     assert (tmp_path / "adapter_model.safetensors").is_file()
 
 
+def test_a_step_that_begins_too_late_is_taken_at_the_lowest_rate(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a cosine ends at its floor and does not come up again behind it."""
+    seconds = 0.0
+    monkeypatch.setattr("posttrain.sft.time", SimpleNamespace(monotonic=lambda: seconds))
+
+    def wait_too_long() -> bool:
+        nonlocal seconds
+        seconds += 15.0
+        return False
+
+    trainee = load_trainee(base, LORA)
+    plan = replace(PLAN, epochs=100, seconds=8.0)
+    run = train(trainee, Course(examples(trainee)), plan, tmp_path, stop=wait_too_long)
+    assert [point.learning_rate for point in run.curve] == pytest.approx([plan.floor * plan.learning_rate])
+
+
 def test_time_that_is_left_over_changes_nothing(base: Path, tmp_path: Path) -> None:
     """With more seconds than the steps take, the rates are those of a run without."""
     rates = []
