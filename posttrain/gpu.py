@@ -6,6 +6,7 @@ and added to the matrix first, and the rows go through one product. Norms are on
 """
 
 from types import MethodType
+from typing import cast
 
 import torch
 from peft.tuners.lora.layer import Linear as LoraLinear
@@ -17,17 +18,25 @@ _ADAPTER = "default"
 
 
 def quicken(model: nn.Module) -> None:
-    """Change how a Llama's norms and its matrices with LoRA compute; weights and their names stay."""
+    """Change how a Llama's norms and its matrices with LoRA compute; weights and their names stay.
+
+    Matrices with dropout, which is drawn before the pair, or with a bias are left to PEFT.
+    """
     torch.set_float32_matmul_precision("high")
     for module in model.modules():
-        if isinstance(module, LoraLinear):
-            module.forward = MethodType(_added_first, module)
+        if isinstance(module, LoraLinear) and _is_plain(module):
+            module.forward = MethodType(_added_first, module)  # type: ignore[method-assign]  # this one's alone
         elif isinstance(module, LlamaRMSNorm):
-            module.forward = MethodType(_in_one_kernel, module)
+            module.forward = MethodType(_in_one_kernel, module)  # type: ignore[method-assign]  # the same
+
+
+def _is_plain(module: LoraLinear) -> bool:
+    drops = isinstance(module.lora_dropout[_ADAPTER], nn.Dropout)
+    return not drops and module.get_base_layer().bias is None
 
 
 def _added_first(module: LoraLinear, rows: Tensor) -> Tensor:
-    down, up = module.lora_A[_ADAPTER].weight, module.lora_B[_ADAPTER].weight
+    down, up = (cast("Tensor", part[_ADAPTER].weight) for part in (module.lora_A, module.lora_B))
     with torch.autocast(rows.device.type, enabled=False):
         weight = module.get_base_layer().weight + module.scaling[_ADAPTER] * (up @ down)
     return functional.linear(rows, weight.to(rows.dtype))

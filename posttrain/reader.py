@@ -9,7 +9,7 @@ embeddings stay as they are: they are the embedder's own, and not written.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -179,13 +179,35 @@ def find_spans(model: ReaderInTraining, pairs: Sequence[Pair]) -> list[Span]:
 
 def save_reader(model: ReaderInTraining, folder: Path, *, base_sha256: str) -> None:
     """Write what learned, in half precision, in files below 16 MB, and which embedder it belongs to."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name.removeprefix("bert."): tensor for name, tensor in model.state_dict().items()}
-    kept = {name: tensor.half().cpu().contiguous() for name, tensor in tensors.items() if name != WORDS}
-    kept = {name: tensor for name, tensor in kept.items() if "position_ids" not in name}
-    for number, shard in enumerate(_shards(kept), start=1):
-        save_file(shard, folder / f"reader-{number}.safetensors")
-    ReaderConfig(base_sha256=base_sha256).write(folder / CONFIG_FILE)
+    kept = {name: tensor for name, tensor in tensors.items() if name != WORDS and "position_ids" not in name}
+    _write(kept, folder, ReaderConfig(base_sha256=base_sha256))
+
+
+def average(folders: Sequence[Path], out: Path) -> None:
+    """Write the mean of several saved readers' weights, in the files that `save_reader` writes.
+
+    One reader that often reads better than each of them and costs as much as one (Wortsman et al. 2022,
+    arXiv:2203.05482, section 2: a uniform soup). Only runs that began at the same weights have a mean
+    that reads: those from one embedder, with one seed for the heads.
+
+    Raises:
+        ModelError: a folder holds no whole reader, or they differ in shape or embedder.
+    """
+    if not folders:
+        raise ModelError("There is no reader to take a mean of; name the folders of two or more.")
+    configs = [ReaderConfig.read(folder / CONFIG_FILE) for folder in folders]
+    readers = [read_shards(folder) for folder in folders]
+    shapes = [{name: tensor.shape for name, tensor in reader.items()} for reader in readers]
+    for folder, config, shape in zip(folders, configs, shapes, strict=True):
+        if not shape:
+            raise ModelError(f"The reader in {folder} is not whole; get it again.")
+        if config != configs[0]:
+            raise ModelError(f"{folder} was trained from another embedder than {folders[0]}; leave it out.")
+        if shape != shapes[0]:
+            raise ModelError(f"{folder} has other names or shapes than {folders[0]}; leave it out.")
+    mean = {name: torch.stack([reader[name].float() for reader in readers]).mean(0) for name in readers[0]}
+    _write(mean, out, configs[0])
 
 
 def load_into(model: ReaderInTraining, folder: Path) -> None:
@@ -230,8 +252,8 @@ def _batches(
 ) -> Iterator[list[ReaderExample]]:
     random = Random(plan.seed * 1000 + epoch)  # noqa: S311 - an order of data, no secret
     order = random.sample(examples, len(examples))
-    average = sum(len(example.pair.ids) for example in order) / max(1, len(order))
-    size = max(1, int(_POOL * plan.batch_tokens / max(1.0, average)))
+    usual = sum(len(example.pair.ids) for example in order) / max(1, len(order))
+    size = max(1, int(_POOL * plan.batch_tokens / max(1.0, usual)))
     for start in range(0, len(order), size):
         pool = order[start : start + size]
         lengths = [len(example.pair.ids) for example in pool]
@@ -244,6 +266,14 @@ def _share(step: int, steps: int, warmup: float) -> float:
     """Return the share of the learning rate: up in a line, then down in a line to nothing."""
     first = max(1, round(warmup * steps))
     return min((step + 1) / first, (steps - step) / max(1, steps - first))
+
+
+def _write(tensors: Mapping[str, Tensor], folder: Path, config: ReaderConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {name: tensor.half().cpu().contiguous() for name, tensor in tensors.items()}
+    for number, shard in enumerate(_shards(kept), start=1):
+        save_file(shard, folder / f"reader-{number}.safetensors")
+    config.write(folder / CONFIG_FILE)
 
 
 def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:

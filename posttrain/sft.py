@@ -153,7 +153,7 @@ class _Run:
     def share(self) -> float:
         """How much of the run is done: of its steps, or of its time, whichever is more."""
         of_time = (time.monotonic() - self._began) / self.plan.seconds if self.plan.seconds else 0.0
-        return max(self.progress.step / self.steps, of_time)
+        return min(1.0, max(self.progress.step / self.steps, of_time))
 
     def step(self) -> Point:
         """Take one optimiser step."""

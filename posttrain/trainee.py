@@ -140,7 +140,7 @@ class Trainee:
 
     @property
     def _halves(self) -> bool:
-        """Whether what goes from layer to layer is in bfloat16 as well: a GPU waits for memory, not for sums."""
+        """Whether what goes from layer to layer is in bfloat16 too: a GPU waits for memory, not for sums."""
         return self.device.type == "cuda" and self.precision == "bfloat16"
 
     def _precision(self) -> torch.autocast:

@@ -12,6 +12,7 @@ from posttrain.data.grounded import Grounded, grounded_of
 from rag_service.answering.conversation import Record, assistant, user
 
 _PERSONAL = re.compile(r"\b(?:he|his|she|her)\b", re.IGNORECASE)
+_OWNER = "(?P<owner>['\u2019]s)?"  # with either apostrophe
 _OPENINGS = ("", "", "", "And ", "and ", "OK, ", "Thanks. ")
 
 
@@ -34,7 +35,7 @@ def pointing_back(records: Iterable[Record], *, seed: int = 0) -> Iterator[Recor
 def _pointing(before: Grounded, parts: Grounded, random: Random) -> Record | None:
     gold = parts.gold[0]
     name = gold.title.partition(" (")[0]
-    place = re.search(rf"(?<!\w){re.escape(name)}(?P<owner>['’]s)?(?!\w)", parts.question, re.IGNORECASE)
+    place = re.search(rf"(?<!\w){re.escape(name)}{_OWNER}(?!\w)", parts.question, re.IGNORECASE)
     if not name or place is None or name.lower() not in f"{before.question} {before.reply[0].text}".lower():
         return None
     personal = _PERSONAL.search(gold.text)

@@ -198,6 +198,7 @@ def _there_and_back(random: Random) -> _Sum:
     place, base = random.choice(_PLACES), random.choice(_BASES)
     rate, way = _amount(random, 6), _amount(random, 400)
     back = random.random() < 0.6  # noqa: PLR2004 - more there and back than there alone
+    again = " and back again" if back else ""
     passages = (
         ("Vehicles", f"The {vehicle} burns {rate} litres of {fuel} per kilometre. {random.choice(_DETAILS)}"),
         ("Places", f"{place[:1].upper()}{place[1:]} is {way} kilometres from {base}. A path leads up."),
@@ -205,7 +206,7 @@ def _there_and_back(random: Random) -> _Sum:
     question = random.choice(
         (
             f"How much {fuel} does the {vehicle} need from {base} to {place}{' and back' if back else ''}?",
-            f"How many litres of {fuel} for the {vehicle} to go to {place}{' and back again' if back else ''}?",
+            f"How many litres of {fuel} for the {vehicle} to go to {place}{again}?",
         )
     )
     return _Sum(passages, question, f"{rate}*{way}{'*2' if back else ''}", f"litres of {fuel}")
@@ -233,7 +234,8 @@ def _parts_of_a_whole(random: Random) -> _Sum:
     year, parts = random.choice(_YEARS), [random.randint(2, 90) * 500 for _ in range(3)]
     named = random.sample(uses, 3)
     told = ", ".join(f"{part:,} {unit} for {use}" for part, use in zip(parts[:2], named[:2], strict=True))
-    text = f"In {year} the town used {sum(parts):,} {unit} of {what}: {told} and {parts[2]:,} {unit} for {named[2]}."
+    last = f"{parts[2]:,} {unit} for {named[2]}"
+    text = f"In {year} the town used {sum(parts):,} {unit} of {what}: {told} and {last}."
     first, second = random.sample(range(3), 2)
     if random.random() < 0.5:  # noqa: PLR2004 - a coin
         question = f"How many {unit} were used for {named[first]} and {named[second]} together in {year}?"

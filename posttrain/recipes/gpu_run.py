@@ -2,8 +2,8 @@
 
     python posttrain/recipes/gpu_run.py SOURCES OUT [QUESTIONS PASSAGES]
 
-SOURCES and OUT are those of `short_run.py`; QUESTIONS and PASSAGES are what `wiki_questions.py` wrote, if it ran.
-Three of SQuAD's articles are kept out, two more than `short_run.py` does, so that reading is measured on
+SOURCES and OUT are those of `short_run.py`; QUESTIONS and PASSAGES are what `wiki_questions.py` wrote, if it
+ran. Three of SQuAD's articles are kept out, two more than `short_run.py` does, so that reading is measured on
 more than one. Same files, same records.
 """
 
@@ -19,7 +19,7 @@ from random import Random
 from posttrain.data import arithmetic, chats, identity, more_reading, reading
 from posttrain.data.excerpts import Excerpting, in_excerpts
 from posttrain.data.facts import known_facts
-from posttrain.data.files import read_csv, read_json, read_json_lines, write_records
+from posttrain.data.files import Json, read_csv, read_json, read_json_lines, write_records
 from posttrain.data.pointing_back import pointing_back
 from posttrain.data.reading import Source, grounded_record, split_of
 from posttrain.data.sums import sum_records
@@ -153,7 +153,7 @@ def _other_draws(sources: Path, seed: int) -> Iterator[Draw]:
     yield Draw("gsm8k", [each for each in gsm8k if words_of(each) <= _LONGEST_SOLUTION], most=4000)
     config = identity.read_identity(Path(__file__).with_name("identity.toml"))
     yield Draw("identity", list(identity.identity_records(config, seed=seed)))
-    yield Draw("facts", [each for each in known_facts()])
+    yield Draw("facts", list(known_facts()))
     yield Draw("unknown", [each for each in unknown(sources) if each.meta.source != "EfficientQA"])
     rows = [row for row in read_json_lines(find_file(sources, "dolly*")) if row.get("category") in OPEN]
     dolly = [each for each in chats.import_instructions(rows) if words_of(each) <= LONGEST_CHAT]
@@ -165,7 +165,7 @@ def _held(record: Record) -> Record:
 
 
 def _is_clean(record: Record) -> bool:
-    """Tell whether all answers of a conversation are words of its passage: QuAC's alternatives run together."""
+    """Tell whether all answers of a conversation are words of its passage: QuAC's run together."""
     (passage,) = record.messages[-1].parts[1].passages
     said = [message.text for message in record.messages[:-1] if message.role == "assistant"]
     answers = [*said, *record.meta.gold[:1]]
@@ -181,13 +181,20 @@ def _title(record: Record) -> str:
 
 def _definitions(sources: Path) -> Iterator[Record]:
     pages = read_json_lines(find_file(sources, "wikipedia_pages*"))
-    short = chain.from_iterable(read_json(find_file(sources, f"wiki_passages_{part}*")) for part in (1, 2))
-    rows = ({"title": row["title"], "paragraphs": [row["text"]]} for row in short)
     seen: set[str] = set()
-    for record in more_reading.import_definitions(chain(pages, rows)):
+    for record in more_reading.import_definitions(chain(pages, _short_pages(sources))):
         if record.id not in seen:
             seen.add(record.id)
             yield record
+
+
+def _short_pages(sources: Path) -> Iterator[dict[str, Json]]:
+    """Yield pages of one paragraph."""
+    for part in (1, 2):
+        rows = read_json(find_file(sources, f"wiki_passages_{part}*"))
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict):
+                yield {"title": row["title"], "paragraphs": [row["text"]]}
 
 
 def written_records(questions: Path, passages: Path) -> Iterator[Record]:

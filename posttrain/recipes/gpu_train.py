@@ -3,11 +3,11 @@
     python posttrain/recipes/gpu_train.py tokens BASE MIX
     python posttrain/recipes/gpu_train.py train BASE MIX WORK OUT PLAN...
 
-BASE is the base model's folder or GGUF file, MIX what `rag-train mix` wrote. `tokens` is for the machine at home:
-a GPU need not wait for a tokenizer. A PLAN is ``rank/learning-rate/epochs/tokens-a-step/seconds``, such as
-``64/8e-4/2/32768/600``: after so many seconds (0: whenever it is) it is at its end. All are compared by development loss; the best is
-written to OUT in half precision, in files below 16 MB. WORK keeps checkpoints: a plan that was cut off goes on
-from its last one.
+BASE is the base model's folder or GGUF file, MIX what `rag-train mix` wrote. `tokens` is for the machine at
+home: a GPU need not wait for a tokenizer. A PLAN is ``rank/learning-rate/epochs/tokens-a-step/seconds``, such
+as ``64/8e-4/2/32768/600``: after so many seconds (0: whenever it is) it is at its end. All are compared by
+development loss; the best is written to OUT in half precision, in files below 16 MB. WORK keeps checkpoints:
+a plan that was cut off goes on from its last one.
 """
 
 # ruff: noqa: INP001, T201 - a script, run by its path
@@ -127,4 +127,4 @@ if __name__ == "__main__":
     if command == "tokens":
         write_tokens(Path(given[0]), Path(given[1]))
     else:
-        main(*map(Path, given[:4]), given[4:])
+        main(Path(given[0]), Path(given[1]), Path(given[2]), Path(given[3]), given[4:])

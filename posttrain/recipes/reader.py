@@ -99,6 +99,7 @@ def report(loss: ReaderLoss) -> None:
 def beside(
     records: Sequence[Record], pool: Sequence[Record], how: Excerpting, random: Random
 ) -> Iterator[Record]:
+    """Yield the records over excerpts of their passages, among near misses from `pool`."""
     found = PassagePool(pool)
     for record in records:
         if made := in_excerpts(record, found, how, random):
@@ -124,14 +125,17 @@ def _train(records: Iterable[Record]) -> list[Record]:
 
 
 def title_of(record: Record) -> str:
+    """Return the title of the first passage that was found."""
     return record.messages[-1].parts[1].passages[0].title
 
 
 def find_file(sources: Path, pattern: str) -> Path:
+    """Return the first file of that name, wherever in the folder it lies."""
     return next(path for path in sorted(sources.rglob(pattern)) if path.is_file())
 
 
 def examples_of_pairs(records: Iterable[Record], tokenizer: PairTokenizer) -> list[ReaderExample]:
+    """Return what the reader learns from; pairs that are too long are left out."""
     return [
         example for example in reader_examples(records, tokenizer) if len(example.pair.ids) <= _MOST_TOKENS
     ]

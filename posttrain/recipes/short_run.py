@@ -20,10 +20,10 @@ from posttrain.data.excerpts import Excerpting, in_excerpts
 from posttrain.data.facts import known_facts
 from posttrain.data.files import read_csv, read_json, read_json_lines, read_records, write_records
 from posttrain.data.grounded import grounded_of
-from posttrain.data.writing import writing_records
 from posttrain.data.reading import Source
 from posttrain.data.sums import sum_records
 from posttrain.data.swaps import about_others, changed_facts
+from posttrain.data.writing import writing_records
 from rag_service.answering.conversation import Part, Record, Split, assistant
 
 FEW = Excerpting()
@@ -221,6 +221,7 @@ def thought(records: Iterable[Record]) -> Iterator[Record]:
 
 
 def unknown(sources: Path) -> Iterator[Record]:
+    """Yield questions without passages, which a model is to search for."""
     for pattern, source in (
         ("popqa*", Source("PopQA", "MIT")),
         ("triviaqa*", Source("TriviaQA", "Apache-2.0")),
@@ -230,10 +231,12 @@ def unknown(sources: Path) -> Iterator[Record]:
 
 
 def words_of(record: Record) -> int:
+    """Return how many words the last turn has."""
     return len(record.messages[-1].text.split())
 
 
 def find_file(sources: Path, pattern: str) -> Path:
+    """Return the first file of that name, wherever in the folder it lies."""
     return next(path for path in sorted(sources.rglob(pattern)) if path.is_file())
 
 

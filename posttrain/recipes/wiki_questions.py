@@ -4,20 +4,22 @@
     python posttrain/recipes/wiki_questions.py write BASE EMBEDDER WORK OUT SECONDS
     python posttrain/recipes/wiki_questions.py pairs SOURCES WORK QUESTIONS
     python posttrain/recipes/wiki_questions.py read EMBEDDER WORK OUT
+    python posttrain/recipes/wiki_questions.py average A B OUT
 
 `prepare` needs no GPU: what the question writer and the reader learn from, and the passages to ask about.
 `write` trains both, lets the writer ask as much as it can in SECONDS, and puts into OUT the trained
 reader and `questions.jsonl.gz`: of each question the passage, the answer that the writer had in mind, and
 the words that the reader finds. `rag_service` need not be installed for it, and nothing is fetched.
 
-`pairs` adds the questions that were found again to what a reader learns from, and `read` trains one on that: the
-one that is shipped.
+`pairs` adds the questions that were found again to what a reader learns from, and `read` trains one on that:
+the one that is shipped. `average` writes into OUT the mean of two readers.
 
 Asking and finding again is how Alberti et al. 2019 (arXiv:1906.05416) and Lewis et al. 2021 (PAQ,
 arXiv:2102.07033) made questions for reading.
 """
 
 # ruff: noqa: INP001, T201 - a script, run by its path
+# ruff: noqa: PLC0415 - what makes data needs pydantic, faiss and tantivy, which the GPU's machine lacks
 import gzip
 import json
 import pickle
@@ -31,15 +33,19 @@ from random import Random
 import torch
 from transformers import LlamaForCausalLM
 
+from corpus.embedding import find_model
+from posttrain.data import more_reading, reading
 from posttrain.data.files import read_json, read_json_lines, read_records, write_records
 from posttrain.data.reading import split_of
+from posttrain.data.writing import read_question, writing_messages, writing_records
 from posttrain.examples import examples_of
-from posttrain.reader import ReaderInTraining, ReaderPlan, find_spans, save_reader, train_reader
+from posttrain.reader import ReaderInTraining, ReaderPlan, average, find_spans, save_reader, train_reader
 from posttrain.reader_examples import ReaderExample
 from posttrain.sft import Course, Plan, Point, train
 from posttrain.trainee import Full, Trainee, load_trainee
 from rag_service.answering.conversation import SourcePassage
 from rag_service.retrieval.pairs import PairTokenizer
+from rag_service.retrieval.reader import BASE
 
 WORDS = (25, 150)  # of a passage that is asked about
 WRITER = Plan(epochs=3, learning_rate=3e-4, rows_per_step=1, max_length=8192, checkpoint_minutes=60)
@@ -53,10 +59,7 @@ _LONGEST_ANSWER = 15  # words
 
 def prepare(sources: Path, work: Path) -> None:
     """Write what `write` reads."""
-    from posttrain.data import more_reading, reading
-    from posttrain.data.writing import writing_records
     from posttrain.recipes import reader as reader_recipe
-    from rag_service.retrieval.reader import BASE, find_model
 
     random = Random(0)  # noqa: S311 - an order of data, no secret
     records, held = reader_recipe.make(sources, random)
@@ -81,7 +84,6 @@ def pairs(sources: Path, work: Path, questions: Path) -> None:
     """Write what the last reader learns from: people's questions and those that were written."""
     from posttrain.recipes import reader as reader_recipe
     from posttrain.recipes.gpu_run import written_records
-    from rag_service.retrieval.reader import BASE, find_model
 
     random = Random(0)  # noqa: S311 - an order of data, no secret
     records, _ = reader_recipe.make(sources, random)
@@ -114,9 +116,9 @@ def _passages(sources: Path, out: set[str]) -> Iterator[tuple[str, str, str]]:
                 yield f"wikipedia-{title}-{number}", title, str(text)
     for part in (1, 2):
         rows = read_json(reader_recipe.find_file(sources, f"wiki_passages_{part}*"))
-        for number, row in enumerate(rows if isinstance(rows, list) else ()):
-            if isinstance(row, dict):
-                title, text = str(row["title"]), str(row["text"])
+        for number, short in enumerate(rows if isinstance(rows, list) else ()):
+            if isinstance(short, dict):
+                title, text = str(short["title"]), str(short["text"])
                 if title not in out and split_of(title) == "train" and _fits(text):
                     yield f"wiki-{part}-{number}", title, text
 
@@ -142,7 +144,7 @@ def write(base: Path, embedder: Path, work: Path, out: Path, seconds: float) -> 
     rows = list(_found(reader, PairTokenizer(embedder), asked))
     with gzip.open(out / "questions.jsonl.gz", "wt", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    same = sum(row["found"].lower() == row["answer"].lower() for row in rows)
+    same = sum(str(row["found"]).lower() == str(row["answer"]).lower() for row in rows)
     print(f"{same} found again as they were meant, {time.monotonic() - began:.0f} s in all", flush=True)
 
 
@@ -172,12 +174,10 @@ def _ask(
     trainee: Trainee, passages: Sequence[SourcePassage], until: float
 ) -> Iterator[tuple[SourcePassage, str, str]]:
     """Yield passages with a question and the answer in mind, round after round until time is up."""
-    from posttrain.data.writing import read_question, writing_messages
-
     model = LlamaForCausalLM(trainee.causal.config)
     model.load_state_dict(trainee.causal.state_dict())
     model.config._attn_implementation = "sdpa"  # noqa: SLF001 - transformers has no other name for it
-    model.to(trainee.device, torch.bfloat16).eval()
+    model.to(trainee.device, torch.bfloat16).eval()  # type: ignore[arg-type]  # its stub lacks devices
     template, padding = trainee.template, trainee.template.vocabulary.control[PADDING]
     prompts = []
     for passage in passages:
@@ -194,7 +194,7 @@ def _ask(
             longest = len(batch[-1][1])
             ids = torch.tensor([[padding] * (longest - len(each)) + each for _, each in batch])
             mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for _, each in batch])
-            said = model.generate(
+            said = model.generate(  # type: ignore[misc]  # its stub wants another class of model
                 input_ids=ids.to(trainee.device),
                 attention_mask=mask.to(trainee.device),
                 max_new_tokens=_NEW,
@@ -239,5 +239,7 @@ if __name__ == "__main__":
         pairs(Path(given[0]), Path(given[1]), Path(given[2]))
     elif command == "read":
         read(Path(given[0]), Path(given[1]), Path(given[2]))
+    elif command == "average":
+        average([Path(each) for each in given[:-1]], Path(given[-1]))
     else:
         write(Path(given[0]), Path(given[1]), Path(given[2]), Path(given[3]), float(given[4]))

@@ -1,10 +1,10 @@
 """Merges a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) into a model's weights while loading.
 
 The files are PEFT's: `adapter_config.json` and `adapter_model.safetensors`, or its parts
-(`adapter_model-00001-of-00003.safetensors`) where one file would be too large for a repository. Merging
-is one product a matrix, so it is done here; PEFT itself is needed for training only. Besides the low-rank
-pairs an adapter may hold rows of the embedding (`trainable_tokens_delta`, which despite its name holds the
-new values) and whole tensors that take the place of the model's.
+(`adapter_model-00001-of-00003.safetensors`) where one file would be too large for a repository.
+Merging is one product a matrix, so it is done here; PEFT itself is needed for training only. Besides
+the low-rank pairs an adapter may hold rows of the embedding (`trainable_tokens_delta`, which despite its
+name holds the new values) and whole tensors that take the place of the model's.
 """
 
 import json

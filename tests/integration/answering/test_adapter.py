@@ -102,6 +102,31 @@ def test_missing_and_damaged_files_are_told(tmp_path: Path) -> None:
         load_adapter(tmp_path, base_sha256="x")
 
 
+def test_weights_in_several_files_are_read_as_one(tmp_path: Path) -> None:
+    """Whatever the number of parts; another part makes it another adapter."""
+    _write(tmp_path, _pair())
+    (tmp_path / "adapter_model.safetensors").unlink()
+    down, up = _pair().items()
+    for number, part in ((1, down), (2, up)):
+        save_file(dict([part]), tmp_path / f"adapter_model-0000{number}-of-00002.safetensors")
+    adapter = load_adapter(tmp_path, base_sha256="x")
+    assert adapter.tensors.keys() == _pair().keys()
+    assert all(torch.equal(adapter.tensors[name], tensor) for name, tensor in _pair().items())
+    save_file({up[0]: up[1] * 2}, tmp_path / "adapter_model-00002-of-00002.safetensors")
+    assert load_adapter(tmp_path, base_sha256="x").sha256 != adapter.sha256
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_a_part_that_is_missing_is_told_by_name(tmp_path: Path, missing: int) -> None:
+    """Two thirds of an adapter would answer wrongly in silence."""
+    _write(tmp_path, {})
+    (tmp_path / "adapter_model.safetensors").unlink()
+    for number in {1, 2, 3} - {missing}:
+        save_file({}, tmp_path / f"adapter_model-0000{number}-of-00003.safetensors")
+    with pytest.raises(ModelNotFound, match=rf"lacks adapter_model-0000{missing}-of-00003\.safetensors;"):
+        load_adapter(tmp_path, base_sha256="x")
+
+
 @pytest.mark.parametrize("model_type", ["llama", "mistral"])
 def test_an_adapter_with_the_answerers_tokens_makes_an_answerer(tmp_path: Path, model_type: str) -> None:
     """Tokenizer and rows of the adapter take effect, in either network."""

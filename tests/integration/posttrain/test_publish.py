@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 from sqlalchemy import select
 
@@ -13,6 +15,7 @@ from corpus.models import AnswerModel
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.evaluate import Evaluation
 from posttrain.publish import Origin, publish, reads_well
+from posttrain.sharding import write_shards
 from posttrain.trainee import Lora, load_trainee
 from rag_service.answering.adapter import load_adapter
 from rag_service.answering.conversation import SourcePassage
@@ -80,6 +83,31 @@ def test_a_published_adapter_is_loadable_described_and_registered(
     assert "| contains gold | 50 | 0.50 [0.40, 0.60] |" in card
     assert [path.name for path in folder.parent.iterdir()] == ["tiny-1"]
     assert all(path.stat().st_mode & 0o044 for path in folder.iterdir())  # anybody may serve it
+
+
+def test_a_large_adapter_is_published_in_parts(
+    base: ModelFiles, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file above the limit, all of them in the card, and together what was trained."""
+    monkeypatch.setattr("posttrain.publish.write_shards", partial(write_shards, most=3000))
+    database = migrated_database(tmp_path)
+    folder = tmp_path / "models" / "parts"
+    try:
+        with database.write() as session:
+            publish(session, adapter, base, evaluated(base, adapter, 0.5), ORIGIN, folder=folder)
+        with database.read() as session:
+            sha256 = session.scalars(select(AnswerModel)).one().adapter_sha256
+    finally:
+        database.close()
+    parts = sorted(path.name for path in folder.glob("*.safetensors"))
+    assert len(parts) > 2
+    assert parts[0] == f"adapter_model-00001-of-{len(parts):05d}.safetensors"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert all(f"| {name} | `" in card for name in parts)
+    published, trained = (load_adapter(each, base_sha256=base.sha256) for each in (folder, adapter))
+    assert published.sha256 == sha256
+    assert published.tensors.keys() == trained.tensors.keys()
+    assert all(torch.equal(published.tensors[name], each.half()) for name, each in trained.tensors.items())
 
 
 def test_an_adapter_that_reads_badly_is_published_as_one(base: ModelFiles, adapter: Path) -> None:

@@ -12,11 +12,19 @@ from transformers import BertConfig, BertModel
 from corpus.embedding import find_model, hash_weights
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from posttrain.data.reading import SQUAD, grounded_record
-from posttrain.reader import ReaderInTraining, ReaderPlan, losses, save_reader, train_reader
+from posttrain.reader import (
+    ReaderInTraining,
+    ReaderPlan,
+    average,
+    find_spans,
+    losses,
+    save_reader,
+    train_reader,
+)
 from posttrain.reader_examples import ReaderExample, reader_examples
 from rag_service.answering.conversation import Record, SourcePassage, user
 from rag_service.retrieval.pairs import PairTokenizer
-from rag_service.retrieval.reader import BASE, Reader, load_reader
+from rag_service.retrieval.reader import BASE, WORDS, Reader, ReaderConfig, load_reader, read_shards
 from tests.passages import passage
 
 TEXT = "Agnes burns 13 litres of diesel an hour. Bertil burns 15 litres."
@@ -102,6 +110,10 @@ def test_it_learns_and_what_is_served_is_what_was_trained(base: Path, tmp_path: 
     told = starts[0, examples[0].pair.first_of_text : -1] - starts[0, 0]
     assert torch.allclose(torch.from_numpy(read.starts), told, atol=0.25)
     assert read.relevance == pytest.approx(relevance.item(), abs=0.25)
+    (span, _, nowhere) = find_spans(model, [example.pair for example in examples])
+    assert examples[0].answers == ((span.first, span.last),)
+    assert span.margin > 0 > nowhere.margin
+    assert span.relevance == pytest.approx(relevance.item(), abs=1e-4)
 
 
 def test_several_places_share_the_probability(base: Path) -> None:
@@ -128,3 +140,66 @@ def test_a_folder_that_is_no_reader_is_refused(base: Path, tmp_path: Path) -> No
         file.unlink()
     with pytest.raises(ModelError, match="not whole"):
         Reader(tmp_path, base)
+
+
+def test_a_planted_span_is_found_in_a_pair_of_any_length(base: Path) -> None:
+    """Heads that see one token of the vocabulary find it, alone or beside pairs that are longer."""
+    tokenizer = PairTokenizer(base)
+    texts = ["Agnes burns diesel.", "The pump is old. " * 30 + "Agnes burns diesel.", "The pump is old."]
+    pairs = [tokenizer.pair("What burns?", "Title", text) for text in texts]
+    (wanted,) = set(tokenizer.pair("", "", "diesel").ids) - set(tokenizer.pair("", "", "").ids)
+
+    def edges(batch: list[ReaderExample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        longest = max(len(each.pair.ids) for each in batch)
+        logits = torch.full((len(batch), longest), -1.0)
+        logits[:, 0] = 1.0
+        for row, each in enumerate(batch):
+            logits[row, [place for place, id_ in enumerate(each.pair.ids) if id_ == wanted]] = 4.0
+        return logits, logits, logits[:, 0]
+
+    model = ReaderInTraining(base, seed=0).eval()
+    model.forward = edges  # type: ignore[method-assign,assignment]
+    short, long, without = find_spans(model, pairs)
+    assert [pairs[0].ids[place] for place in (short.first, short.last)] == [wanted, wanted]
+    assert [pairs[1].ids[place] for place in (long.first, long.last)] == [wanted, wanted]
+    assert (short.margin, without.margin) == (6.0, -4.0)
+
+
+def test_the_mean_of_two_readers_is_a_reader(base: Path, tmp_path: Path) -> None:
+    """Each weight lies halfway; the embedder's own words are not written, and the folder is served."""
+    for seed in (1, 2):
+        save_reader(ReaderInTraining(base, seed=seed), tmp_path / str(seed), base_sha256="abc")
+    average([tmp_path / "1", tmp_path / "2"], tmp_path / "mean")
+    first, second, mean = (read_shards(tmp_path / name) for name in ("1", "2", "mean"))
+    assert mean.keys() == first.keys()
+    assert WORDS not in mean
+    for name, tensor in mean.items():
+        assert tensor.dtype == torch.float16
+        torch.testing.assert_close(tensor, ((first[name].float() + second[name].float()) / 2).half())
+    assert not torch.equal(mean["span.weight"], first["span.weight"])
+    assert ReaderConfig.read(tmp_path / "mean" / "reader.json") == ReaderConfig("abc")
+    assert Reader(tmp_path / "mean", base).read("Who?", [passage(1, TEXT)])
+
+
+def test_readers_that_do_not_belong_together_have_no_mean(base: Path, tmp_path: Path) -> None:
+    """Of another embedder, of other tensors, not whole, or none: each is told, and nothing is written."""
+    for name in ("one", "other", "wide", "fewer", "empty"):
+        base_sha256 = "def" if name == "other" else "abc"
+        save_reader(ReaderInTraining(base, seed=1), tmp_path / name, base_sha256=base_sha256)
+    tensors = read_shards(tmp_path / "one")
+    save_file(tensors | {"span.bias": torch.zeros(3)}, tmp_path / "wide" / "reader-1.safetensors")
+    tensors.pop("span.bias")
+    save_file(tensors, tmp_path / "fewer" / "reader-1.safetensors")
+    (tmp_path / "empty" / "reader-1.safetensors").unlink()
+    for name, message in (
+        ("other", "another embedder"),
+        ("wide", "names or shapes"),
+        ("fewer", "names or shapes"),
+        ("empty", "not whole"),
+        ("missing", "holds no reader"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            average([tmp_path / "one", tmp_path / name], tmp_path / "mean")
+    with pytest.raises(ModelError, match="no reader to take"):
+        average([], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()

@@ -1,8 +1,10 @@
 """Training on a tiny real Llama: what is learned from, what is not, and what a kill costs."""
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -194,6 +196,57 @@ def test_learning_rate_warms_up_and_falls_to_its_floor() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[10] == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_run_of_so_many_seconds_ends_with_them_at_its_lowest_rate(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of hundreds of steps those are taken that fit, and the rate falls with the time, not with the steps."""
+    seconds = 0.0
+    monkeypatch.setattr("posttrain.sft.time", SimpleNamespace(monotonic=lambda: seconds))
+
+    def pass_a_second(_point: Point, _total: int) -> None:
+        nonlocal seconds
+        seconds += 1.0
+
+    plan = replace(PLAN, epochs=100, seconds=8.0)
+    trainee = load_trainee(base, LORA)
+    run = train(trainee, Course(examples(trainee)), plan, tmp_path, report=pass_a_second)
+    steps = 100 * math.ceil(len(pack(examples(trainee), max_length=plan.max_length, seed=0)) / 2)
+    assert [point.step for point in run.curve] == list(range(1, 9))
+    wanted = [learning_rate(round(second / 8 * steps), steps, plan) for second in range(8)]
+    assert [point.learning_rate for point in run.curve] == pytest.approx(wanted)
+    assert run.curve[-1].learning_rate < plan.learning_rate / 4
+    assert (tmp_path / "adapter_model.safetensors").is_file()
+
+
+def test_a_step_that_begins_too_late_is_taken_at_the_lowest_rate(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a cosine ends at its floor and does not come up again behind it."""
+    seconds = 0.0
+    monkeypatch.setattr("posttrain.sft.time", SimpleNamespace(monotonic=lambda: seconds))
+
+    def wait_too_long() -> bool:
+        nonlocal seconds
+        seconds += 15.0
+        return False
+
+    trainee = load_trainee(base, LORA)
+    plan = replace(PLAN, epochs=100, seconds=8.0)
+    run = train(trainee, Course(examples(trainee)), plan, tmp_path, stop=wait_too_long)
+    assert [point.learning_rate for point in run.curve] == pytest.approx([plan.floor * plan.learning_rate])
+
+
+def test_time_that_is_left_over_changes_nothing(base: Path, tmp_path: Path) -> None:
+    """With more seconds than the steps take, the rates are those of a run without."""
+    rates = []
+    for seconds in (0.0, 1e6):
+        trainee = load_trainee(base, LORA)
+        course = Course(examples(trainee))
+        run = train(trainee, course, replace(PLAN, seconds=seconds), tmp_path / str(seconds))
+        rates.append([point.learning_rate for point in run.curve])
+    assert rates[0] == rates[1]
 
 
 def test_a_new_token_can_be_the_likeliest_before_it_learned_anything(base: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftMixedModel, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from posttrain.gpu import quicken
@@ -23,6 +23,7 @@ def _plain(
 
 
 def test_conversations_side_by_side_attend_to_themselves_alone() -> None:
+    """Values and gradients of one padded product are those of a product for each conversation."""
     torch.manual_seed(0)
     lengths = (3, 9, 1, 5)
     query = torch.randn(1, 6, 18, 8, requires_grad=True)
@@ -35,9 +36,7 @@ def test_conversations_side_by_side_attend_to_themselves_alone() -> None:
     torch.testing.assert_close(*slopes)
 
 
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT asks for it
-def test_an_adapter_added_first_gives_the_same_logits_and_gradients() -> None:
-    torch.manual_seed(0)
+def _adapted(dropout: float = 0.0, *, bias: bool = False) -> PeftModel | PeftMixedModel:
     config = LlamaConfig(
         vocab_size=50,
         hidden_size=24,
@@ -45,11 +44,23 @@ def test_an_adapter_added_first_gives_the_same_logits_and_gradients() -> None:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        attention_bias=bias,
     )
-    model = get_peft_model(
-        LlamaForCausalLM(config),
-        LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"], init_lora_weights=False),
+    lora = LoraConfig(
+        r=4,
+        lora_alpha=8,
+        lora_dropout=dropout,
+        target_modules=["q_proj", "down_proj"],
+        init_lora_weights=False,
     )
+    return get_peft_model(LlamaForCausalLM(config), lora)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT asks for it
+def test_an_adapter_added_first_gives_the_same_logits_and_gradients() -> None:
+    """The pair multiplied out and norms in one kernel change neither what comes out nor what is learned."""
+    torch.manual_seed(0)
+    model = _adapted()
     ids = torch.randint(50, (2, 7))
 
     def run() -> list[torch.Tensor]:
@@ -61,3 +72,25 @@ def test_an_adapter_added_first_gives_the_same_logits_and_gradients() -> None:
     quicken(model)
 
     torch.testing.assert_close(run(), before, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT asks for it
+@pytest.mark.parametrize(("dropout", "bias"), [(0.5, False), (0.0, True)], ids=["dropout", "bias"])
+def test_a_matrix_that_does_more_is_left_as_it_was(dropout: float, bias: bool) -> None:  # noqa: FBT001 - pytest's
+    """Dropout is still drawn and a bias still added: the logits are the same with the same draws."""
+    torch.manual_seed(0)
+    model = _adapted(dropout, bias=bias).train()
+    for name, weight in model.named_parameters():
+        if name.endswith(".bias"):
+            torch.nn.init.normal_(weight)
+    ids = torch.randint(50, (2, 7))
+
+    def run() -> torch.Tensor:
+        torch.manual_seed(1)
+        logits: torch.Tensor = model(input_ids=ids).logits
+        return logits
+
+    before = run()
+    quicken(model)
+
+    torch.testing.assert_close(run(), before, rtol=1e-4, atol=1e-5)

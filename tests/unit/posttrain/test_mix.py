@@ -7,8 +7,9 @@ import pytest
 
 from corpus.errors import InvalidRecord
 from posttrain.data.reading import SQUAD, grounded_record
+from posttrain.data.sums_over_passages import sums_over_passages
 from posttrain.mix import Recipe, mix, read_recipe
-from rag_service.answering.conversation import Record, SourcePassage, system
+from rag_service.answering.conversation import Record, SourcePassage, assistant, system, user
 
 
 def records(count: int) -> list[Record]:
@@ -87,3 +88,19 @@ def test_a_share_of_the_records_gets_the_services_system_message() -> None:
         record.messages[0].role == "user"
         for record in mix(records[1:], Recipe(20, {"rag_answer": 1.0})).train
     )
+
+
+def test_a_record_that_searches_is_told_that_it_may() -> None:
+    """Whatever its task; one of the same task that does not search is told either."""
+    searching = [record for record in sums_over_passages(60) if record.split == "train"]
+    bare = [
+        Record(f"bare-{n}", "calculate", "train", (user(f"{n} plus {n}?"), assistant(str(2 * n))))
+        for n in range(60)
+    ]
+    chats = [Record(f"chat-{n}", "chat", "train", (user("Hello"), assistant("Hello."))) for n in range(20)]
+    recipe = Recipe(1000, {"calculate": 0.5, "chat": 0.5}, system=1.0)
+    told: dict[str, set[bool]] = {}
+    for record in mix([*searching, *bare, *chats], recipe).train:
+        kind = record.id.partition("-")[0]
+        told.setdefault(kind, set()).add("You can search them." in record.messages[0].text)
+    assert told == {"sum": {True}, "bare": {True, False}, "chat": {False}}

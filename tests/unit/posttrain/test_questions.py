@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from posttrain.data.questions import tally, write_questions
-from posttrain.data.writing import WrittenQuestion, read_question, writing_messages, writing_records
 from posttrain.data.reading import SQUAD, Source, grounded_record
+from posttrain.data.writing import WrittenQuestion, read_question, writing_messages, writing_records
 from rag_service.answering.conversation import Message, Part, SourcePassage
 from rag_service.answering.markers import Call, Delta
 from tests.fakes import FakeChatModel, Said
