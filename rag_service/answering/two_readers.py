@@ -25,7 +25,7 @@ INTERCEPT = -0.06
 OF_EVIDENCE, OF_MARGIN, OF_AGREEING = 0.55, 0.125, 0.56
 THRESHOLD = 0.45
 SENTENCES = 3  # in which the reader's answers are looked for
-_PREFERRED = 2.0  # what agreeing counts beside a margin
+_PREFERRED = 2.0  # what agreeing counts beside a margin, and standing in the best sentence
 _SURE = 10.0  # a margin beyond says no more
 _JUDGED = frozenset({"yes", "no"})
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
@@ -74,7 +74,8 @@ def settle(
 ) -> str | None:
     """Return the answer that stands, with markers by the places of `in_context`, or None: refuse.
 
-    Of the reader's answers, at least one, it is the likeliest that counts; one that agrees is preferred.
+    Of the reader's answers, the best sentence's first, the likeliest counts; that of the best sentence and
+    those that agree are preferred.
     What was computed stands, and so do yes and no, which no reader finds; a sum that was not computed is none.
     Where the two disagree it is the reader's words; where it thinks besides that there is no answer, there
     is none. An answer that measures something else, that only repeats the question, or comes from a passage
@@ -84,7 +85,7 @@ def settle(
         return said.text if said.computed else None
     plain = take_markers(said.text)[0].strip(" .")
     own = "" if said.refused else plain
-    told = max(every, key=lambda each: each.margin + _PREFERRED * bool(own and agree(own, each.text)))
+    told = _likeliest(own, every)
     agreed = bool(own) and (own.lower() in _JUDGED or agree(own, told.text))
     if probability(evidence, told.margin, agreed=agreed) < THRESHOLD or not (agreed or told.margin > 0):
         return None
@@ -92,6 +93,13 @@ def settle(
     if _is_off(words, question) or _other_year(question, told, in_context):
         return None
     return said.text if agreed else f"{told.text}{_marker(told, in_context)}."
+
+
+def _likeliest(own: str, every: Sequence[Told]) -> Told:
+    def weight(place: int) -> float:
+        return every[place].margin + _PREFERRED * ((place == 0) + bool(own and agree(own, every[place].text)))
+
+    return every[max(range(len(every)), key=weight)]
 
 
 def hopeless(evidence: float, every: Sequence[Told]) -> bool:

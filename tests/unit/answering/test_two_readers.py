@@ -71,10 +71,16 @@ def test_where_they_disagree_it_is_the_readers_words() -> None:
 
 def test_an_answer_of_the_reader_that_agrees_is_preferred() -> None:
     """To a likelier one of another sentence, unless that is much likelier."""
-    other = Told("the hut", TOLD.margin + 1, 7)
-    assert settle(ASKED, Said("13 litres [1]."), [other, TOLD], 0.8, [passage()]) == "13 litres [1]."
+    worse, other = Told("a ship", 0.5, 7), Told("the hut", TOLD.margin + 1, 7)
+    assert settle(ASKED, Said("13 litres [1]."), [worse, other, TOLD], 0.8, [passage()]) == "13 litres [1]."
     surer = Told("the hut", TOLD.margin + 3, 7)
-    assert settle(ASKED, Said("13 litres [1]."), [surer, TOLD], 0.8, [passage()]) == "the hut [1]."
+    assert settle(ASKED, Said("13 litres [1]."), [worse, surer, TOLD], 0.8, [passage()]) == "the hut [1]."
+
+
+def test_the_best_sentence_is_preferred() -> None:
+    """To a likelier answer of another."""
+    other = Told("the hut", TOLD.margin + 1, 7)
+    assert settle(ASKED, Said("Sunday [1]."), [TOLD, other], 0.8, [passage()]) == "13 litres of diesel [1]."
 
 
 def test_neither_stands_where_the_reader_finds_none_and_they_disagree() -> None:
