@@ -29,6 +29,8 @@ def write_shards(
             shards.append({})
         shards[-1][name] = narrow.cpu().contiguous()
     folder.mkdir(parents=True, exist_ok=True)
+    for former in folder.glob(f"{stem}*.safetensors"):  # parts of another count would be read along
+        former.unlink()
     count = len(shards)
     names = [f"{stem}-{number:05d}-of-{count:05d}" for number in range(1, count + 1)] if count > 1 else [stem]
     paths = [folder / f"{name}.safetensors" for name in names]

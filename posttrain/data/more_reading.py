@@ -19,7 +19,7 @@ _DEFINITION = re.compile(
     r"^(?P<name>[^.]{3,60}?) (?:\([^)]*\) )?(?P<verb>is|was|are|were) "
     r"(?P<what>(?:an?|the|one) [^.]{8,140})\.(?:\s|$)"
 )
-_PERSON = re.compile(r"\bborn\b|\(\d{3,4}\s*[\u2013-]\s*\d{3,4}\)|\d{4} [\u2013-] .{0,20}\d{4}\)")
+PERSON = re.compile(r"\bborn\b|\(\d{3,4}\s*[\u2013-]\s*\d{3,4}\)|\d{4} [\u2013-] .{0,20}\d{4}\)")
 
 
 def import_qed(rows: Iterable[dict[str, Json]]) -> Iterator[Record]:
@@ -82,7 +82,7 @@ def import_definitions(rows: Iterable[dict[str, Json]]) -> Iterator[Record]:
         match = _DEFINITION.match(text)
         if not match or not set(name.split()) & set(match["name"].split()):
             continue
-        asks = "Who" if _PERSON.search(text[:200]) else "What"
+        asks = "Who" if PERSON.search(text[:200]) else "What"
         verb = match["verb"] if match["verb"] in {"is", "was"} else "is"
         yield grounded_record(
             f"wikipedia-{title}",

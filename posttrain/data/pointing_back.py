@@ -9,17 +9,19 @@ from dataclasses import replace
 from random import Random
 
 from posttrain.data.grounded import Grounded, grounded_of
+from posttrain.data.more_reading import PERSON
 from rag_service.answering.conversation import Record, assistant, user
 
 _PERSONAL = re.compile(r"\b(?:he|his|she|her)\b", re.IGNORECASE)
 _OWNER = "(?P<owner>['\u2019]s)?"  # with either apostrophe
+_OPENING = 200  # characters in which a page says that it is about a person
 _OPENINGS = ("", "", "", "And ", "and ", "OK, ", "Thanks. ")
 
 
 def pointing_back(records: Iterable[Record], *, seed: int = 0) -> Iterator[Record]:
     """Yield pairs of answers about one passage whose second question names the passage's title.
 
-    A name of a person becomes he or she, as the passage says it, of anything else it.
+    The name of somebody who was born becomes he or she, as the passage says it, of anything else it.
     """
     random = Random(seed)  # noqa: S311 - variety, not secrecy
     before: Grounded | None = None
@@ -35,11 +37,16 @@ def pointing_back(records: Iterable[Record], *, seed: int = 0) -> Iterator[Recor
 def _pointing(before: Grounded, parts: Grounded, random: Random) -> Record | None:
     gold = parts.gold[0]
     name = gold.title.partition(" (")[0]
-    place = re.search(rf"(?<!\w){re.escape(name)}{_OWNER}(?!\w)", parts.question, re.IGNORECASE)
+    # Not within a longer name ("Holocene Rhine-Meuse delta"), and its article goes with it.
+    place = re.search(
+        rf"(?<![\w-])(?<![A-Z]\w )(?i:(?:the )?{re.escape(name)}){_OWNER}(?![\w-])(?! [A-Z])", parts.question
+    )
     if not name or place is None or name.lower() not in f"{before.question} {before.reply[0].text}".lower():
         return None
-    personal = _PERSONAL.search(gold.text)
+    personal = _PERSONAL.search(gold.text) if PERSON.search(gold.text[:_OPENING]) else None
     word = "it" if personal is None else "he" if personal[0].lower() in {"he", "his"} else "she"
+    if personal and place.end() == len(parts.question.rstrip("?. ")):
+        return None  # "Who married him?" would need another case
     if place["owner"]:
         word = {"it": "its", "he": "his", "she": "her"}[word]
     asked = parts.question[: place.start()] + word + parts.question[place.end() :]

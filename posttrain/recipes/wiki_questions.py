@@ -33,7 +33,7 @@ from random import Random
 import torch
 from transformers import LlamaForCausalLM
 
-from corpus.embedding import find_model
+from corpus.embedding import find_model, hash_weights
 from posttrain.data import more_reading, reading
 from posttrain.data.files import read_json, read_json_lines, read_records, write_records
 from posttrain.data.reading import split_of
@@ -102,7 +102,7 @@ def read(embedder: Path, work: Path, out: Path) -> None:
     reader = train_reader(
         embedder, examples, plan, report=lambda loss: _say(loss.step, loss.steps, loss.span)
     )
-    save_reader(reader, out / "reader", base_sha256="")
+    save_reader(reader, out / "reader", base_sha256=hash_weights(embedder))
 
 
 def _passages(sources: Path, out: set[str]) -> Iterator[tuple[str, str, str]]:
@@ -132,7 +132,7 @@ def write(base: Path, embedder: Path, work: Path, out: Path, seconds: float) -> 
     began = time.monotonic()
     pairs: list[ReaderExample] = pickle.loads((work / "pairs.pickle").read_bytes())  # noqa: S301 - our own
     reader = train_reader(embedder, pairs, READER, report=lambda loss: _say(loss.step, loss.steps, loss.span))
-    save_reader(reader, out / "reader", base_sha256="")
+    save_reader(reader, out / "reader", base_sha256=hash_weights(embedder))
     print(f"reader after {time.monotonic() - began:.0f} s", flush=True)
     trainee = _writer(base, work)
     print(f"writer after {time.monotonic() - began:.0f} s", flush=True)

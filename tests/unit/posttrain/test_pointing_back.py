@@ -6,8 +6,8 @@ from posttrain.data.pointing_back import pointing_back
 from posttrain.data.reading import SQUAD, grounded_record
 from rag_service.answering.conversation import Record, SourcePassage, user
 
-HER = SourcePassage("p1", "Ada Byrne was a diver. She found the wreck in 1911.", "Ada Byrne (diver)")
-HIM = SourcePassage("p1", "Ada Byrne was a diver. His wreck was found in 1911.", "Ada Byrne")
+HER = SourcePassage("p1", "Ada Byrne, born in Cork, was a diver. She found the wreck in 1911.", "Ada Byrne (diver)")
+HIM = SourcePassage("p1", "Ada Byrne, born in Cork, was a diver. His wreck was found in 1911.", "Ada Byrne")
 WRECK = SourcePassage("p1", "The Tern sank in 1840. Divers found the wreck in 1911.", "Tern")
 
 
@@ -25,6 +25,7 @@ def asked(number: int, question: str, passage: SourcePassage, *answers: str) -> 
         (HIM, "When was Ada Byrne\u2019s wreck found?", "when was his wreck found?"),
         (WRECK, "When did Tern sink?", "when did it sink?"),
         (WRECK, "What was Tern's year?", "what was its year?"),
+        (WRECK, "When did the Tern sink?", "when did it sink?"),
     ],
 )
 def test_the_name_is_asked_as_a_pronoun_and_searched_as_a_name(
@@ -75,3 +76,5 @@ def test_what_a_pronoun_would_leave_open_is_left_out() -> None:
     assert not list(pointing_back([first, unnamed]))
     assert not list(pointing_back([asked(1, "Who was Ada?", longer, "a diver"), part]))
     assert not list(pointing_back([first, follow_up]))
+    within = asked(7, "When was the Tern Bay wreck found?", WRECK, "1911")
+    assert not list(pointing_back([asked(1, "What was the Tern?", WRECK, "x"), within]))
