@@ -67,7 +67,7 @@ class Draw:
 def make(sources: Path, out: Path, questions: Path | None, passages: Path | None, seed: int = 0) -> None:
     """Write a file of records for every draw."""
     random = Random(seed)  # noqa: S311 - an order of data, no secret
-    sets = _Sets.read(sources)
+    sets = Sets.read(sources)
     draws = [*_reading_draws(sources, sets, questions, passages, seed), *_other_draws(sources, seed)]
     by_pool: dict[str, list[Record]] = {}
     for draw in draws:
@@ -97,21 +97,21 @@ def make(sources: Path, out: Path, questions: Path | None, passages: Path | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Sets:
+class Sets:
     """What both training and evaluation draw from."""
 
     squad: list[Record]
     qed: list[Record]
 
     @classmethod
-    def read(cls, sources: Path) -> "_Sets":
+    def read(cls, sources: Path) -> "Sets":
         squad = reading.import_squad(read_json(find_file(sources, "squad2*")))
         qed = more_reading.import_qed(read_json_lines(find_file(sources, "qed*")))
         return cls([_held(each) for each in squad], list(qed))
 
 
 def _reading_draws(
-    sources: Path, sets: _Sets, questions: Path | None, passages: Path | None, seed: int
+    sources: Path, sets: Sets, questions: Path | None, passages: Path | None, seed: int
 ) -> Iterator[Draw]:
     squad, qed = sets.squad, sets.qed
     hotpot = list(more_reading.import_halueval(read_json_lines(find_file(sources, "halueval*"))))

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from corpus.linear import int8_is_exact
 from rag_service.answering.model_files import SHIPPED_ADAPTERS
 
 ROOT = Path(__file__).resolve().parents[2]
-EVERY = 4  # of the questions about one passage, and of those without an answer
-# What it reaches; models/smollm2-135m-answerer/README.md has the goals, which are higher.
-RIGHT_AND_CITED, REFUSED = 0.55, 0.7
+EVERY = 2  # of the questions about one passage, and of those without an answer
+# models/smollm2-135m-answerer/README.md has the numbers over all. In float32 one answer more is wrong.
+RIGHT_AND_CITED, REFUSED = (0.8 if int8_is_exact() else 0.75), 0.9
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -66,7 +67,8 @@ def test_its_files_are_whole_and_fit_a_repository() -> None:
     """Adapter, tokenizer, card and scores; none has more than 16 MB."""
     (folder,) = SHIPPED_ADAPTERS.values()
     names = {path.name for path in folder.iterdir()}
-    assert names >= {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "README.md"}
+    assert names >= {"adapter_config.json", "tokenizer.json", "README.md"}
+    assert any(name.startswith("adapter_model") for name in names)
     assert all(path.stat().st_size <= 16_000_000 for path in folder.iterdir())
 
 

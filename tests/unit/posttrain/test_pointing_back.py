@@ -6,7 +6,9 @@ from posttrain.data.pointing_back import pointing_back
 from posttrain.data.reading import SQUAD, grounded_record
 from rag_service.answering.conversation import Record, SourcePassage, user
 
-HER = SourcePassage("p1", "Ada Byrne, born in Cork, was a diver. She found the wreck in 1911.", "Ada Byrne (diver)")
+HER = SourcePassage(
+    "p1", "Ada Byrne, born in Cork, was a diver. She found the wreck in 1911.", "Ada Byrne (diver)"
+)
 HIM = SourcePassage("p1", "Ada Byrne, born in Cork, was a diver. His wreck was found in 1911.", "Ada Byrne")
 WRECK = SourcePassage("p1", "The Tern sank in 1840. Divers found the wreck in 1911.", "Tern")
 
