@@ -4,9 +4,9 @@ r"""What comes of a reader beside the answerer: whose words are right, and what 
 
 SOURCES holds the data sets as their makers publish them. 340 questions of three SQuAD articles and of QED
 pages that neither model was trained on (`posttrain/recipes/gpu_run.py`), half of them answerable, each with
-five whole passages, of which the service's excerpts are read. FILE keeps what was read and said: a second call
-only computes. The coefficients of `rag_service.answering.two_readers` are fitted on all of it, and judged
-by ten-fold cross-validation.
+five whole passages, of which the service's excerpts are read. FILE keeps what was read and said: a
+second call only computes. The coefficients of `rag_service.answering.two_readers` are fitted on all of
+it, and judged by ten-fold cross-validation.
 """
 
 import argparse
@@ -172,7 +172,11 @@ def report(rows: Sequence[Row]) -> None:
         bool(row.gold) and contains_gold(text or "", row.gold)
         for text, row in zip(settled, rows, strict=True)
     ]
-    f1 = [token_f1(text or "", row.gold) for text, row in zip(settled, rows, strict=True) if row.gold]
+    f1 = [
+        token_f1(without_markers(text or ""), row.gold)
+        for text, row in zip(settled, rows, strict=True)
+        if row.gold
+    ]
     print(
         f"as in the service: gold answer {np.sum(right) / answerable.sum():.3f}, F1 {np.mean(f1):.3f}, "
         f"refusal precision {np.mean(~answerable[refused]):.2f}, recall {np.mean(refused[~answerable]):.2f}, "

@@ -7,8 +7,9 @@ left out of the table. All answers are greedy, over the service's own prompt and
 file                measures
 ==================  =============================================================================
 reading.jsonl       those of `rag_service.evaluation.answers`, over the record's passages: the gold
-                    one among near misses, or near misses alone. A citation is a marker that the
-                    model wrote; it is right if it names a gold passage (ALCE's precision and
+                    one among near misses, or near misses alone. Where the service's reader reads as
+                    well, the answer is the one that stands then. A citation is a marker that the
+                    model wrote (or the reader's passage); it is right if it names a gold passage (ALCE's precision and
                     recall with the gold passage in place of the entailment model)
                     closed book: the same questions without passages
                     retrieved: the same questions with what the real retriever finds, if a collection

@@ -105,6 +105,7 @@ class Sets:
 
     @classmethod
     def read(cls, sources: Path) -> "Sets":
+        """Read both; of SQuAD the articles that are kept out are for development."""
         squad = reading.import_squad(read_json(find_file(sources, "squad2*")))
         qed = more_reading.import_qed(read_json_lines(find_file(sources, "qed*")))
         return cls([_held(each) for each in squad], list(qed))

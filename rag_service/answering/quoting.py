@@ -25,6 +25,8 @@ _MOST = 24  # sentences that are embedded
 _BEFORE = 2  # sentences in which a pronoun's name may stand
 _SHORTEST = 12  # characters; headings and remains of tables say nothing by themselves
 _READ = 0.25  # what a reader's margin of 1 counts, beside a cosine
+_NUMBERED = re.compile(r"^[\d.]+ ")  # of a section
+_HASHES = re.compile(r"^#+ ")  # of a heading in Markdown
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")  # no time, no month
 _RATE = re.compile(r"\b(?:an?|per|each|every)\s+(\w{3,})")
 
@@ -99,10 +101,12 @@ def in_excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[Passa
 
 
 def _running(passage: Passage, part: str) -> str:
-    text = " ".join(part.split())
+    text = _HASHES.sub("", " ".join(part.split()))
     for heading in (*passage.heading_path[-1:], passage.document_title):
-        rest = text.removeprefix(" ".join(heading.split()))
-        text = rest.lstrip(" .:") if rest.strip(" .:") else text
+        whole = " ".join(heading.split())
+        for form in (whole, _NUMBERED.sub("", whole)):  # a sentence may begin behind the section's number
+            rest = text.removeprefix(form)
+            text = rest.lstrip(" .:") if rest.strip(" .:") else text
     return text
 
 

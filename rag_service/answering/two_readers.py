@@ -1,7 +1,7 @@
 """Whose words stand where a reader has read beside the answerer, and whether any do.
 
-The two read in different ways and fail apart: where they agree the answerer's words are right in four of
-five cases, where they do not they are in one of seven, the reader's in two of five. How likely the passages
+The two read in different ways and fail apart: where they agree the answerer's words are right in five of
+six cases, where they do not they are in two of five; the reader's are as good where it is sure. How likely the passages
 are to answer at all follows from the evidence score, from how sure the reader is, and from whether the two
 agree; `benchmarks/two_readers.py` fits it, docs/decisions/0079-two-readers.md has the numbers.
 """
@@ -21,12 +21,13 @@ from rag_service.retrieval.readings import Reading
 from rag_service.retrieval.terms import terms_of
 from rag_service.retrieval.units import measures_another
 
-INTERCEPT = -0.06
-OF_EVIDENCE, OF_MARGIN, OF_AGREEING = 0.55, 0.125, 0.56
-THRESHOLD = 0.45
+INTERCEPT = 0.11
+OF_EVIDENCE, OF_MARGIN, OF_AGREEING = 0.46, 0.24, 0.16
+THRESHOLD = 0.42
 SENTENCES = 3  # in which the reader's answers are looked for
 _PREFERRED = 2.0  # what agreeing counts beside a margin, and standing in the best sentence
-_SURE = 10.0  # a margin beyond says no more
+_MOST_MARGIN = 10.0  # beyond, it says no more
+_SURE = 2.0  # a margin from which the reader's words stand against the answerer's
 _JUDGED = frozenset({"yes", "no"})
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _SIGNS = re.compile(r"[-+*/()]")
@@ -76,9 +77,10 @@ def settle(
 
     Of the reader's answers, the best sentence's first, the likeliest counts; that of the best sentence and
     those that agree are preferred.
-    What was computed stands, and so do yes and no, which no reader finds; a sum that was not computed is none.
-    Where the two disagree it is the reader's words; where it thinks besides that there is no answer, there
-    is none. An answer that measures something else, that only repeats the question, or comes from a passage
+
+    What was computed stands, and so do yes and no, which no reader finds; a sum that was not is none.
+    Where the two disagree it is the reader's words if it is sure, else the answerer's; where the reader
+    thinks besides that there is no answer, there is none. An answer that measures something else, that only repeats the question, or comes from a passage
     that does not speak of the year that was asked for, is none either.
     """
     if said.computed or needs_a_sum(question):
@@ -89,10 +91,11 @@ def settle(
     agreed = bool(own) and (own.lower() in _JUDGED or agree(own, told.text))
     if probability(evidence, told.margin, agreed=agreed) < THRESHOLD or not (agreed or told.margin > 0):
         return None
-    words = plain if agreed else told.text
+    stands = agreed or (bool(own) and told.margin < _SURE)
+    words = own if stands else told.text
     if _is_off(words, question) or _other_year(question, told, in_context):
         return None
-    return said.text if agreed else f"{told.text}{_marker(told, in_context)}."
+    return said.text if stands else f"{told.text}{_marker(told, in_context)}."
 
 
 def _likeliest(own: str, every: Sequence[Told]) -> Told:
@@ -139,7 +142,7 @@ def _marker(told: Told, in_context: Sequence[Passage]) -> str:
 def probability(evidence: float, margin: float, *, agreed: bool) -> float:
     """Return how likely it is, 0 to 1, that the passages answer."""
     evidence = min(max(evidence, 1e-3), 1 - 1e-3)
-    margin = min(max(margin, -_SURE), _SURE)
+    margin = min(max(margin, -_MOST_MARGIN), _MOST_MARGIN)
     logit = INTERCEPT + OF_EVIDENCE * log(evidence / (1 - evidence)) + OF_MARGIN * margin
     return 1 / (1 + exp(-(logit + OF_AGREEING * agreed)))
 

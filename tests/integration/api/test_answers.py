@@ -237,7 +237,7 @@ def test_readers_that_vanish_leave_nothing_running(data_dir: Path) -> None:
     """After three events of 200 readers each, no generation runs; no thread and no memory is left."""
     model = FakeChatModel(lambda *_: [Delta("text", "word ")] * 1000, pause_s=0.005)
     models = Models(FakeEmbedder, lambda: model)
-    with listening_service(Settings(data_dir=data_dir), models) as (url, service):
+    with listening_service(Settings(data_dir=data_dir, reader="none"), models) as (url, service):
         httpx2.post(f"{url}/v1/documents", json={"text": KOVACS}).raise_for_status()
         for _ in range(20):  # until all threads are there and caches full
             read_three_events(url)

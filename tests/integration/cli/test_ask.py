@@ -101,8 +101,9 @@ def test_a_replay_shows_what_changed(place: Workplace) -> None:
     assert place.rag("ingest", "documents").code == 0
     other = place.rag("replay", trace)
     lines = other.out.splitlines()
-    assert lines.index("answer") < lines.index("- Orson Kovacs keeps the generators of the station [2].")
-    assert "+ Ilse Brandt keeps the generators of the station [2]." in lines
+    was = next(number for number, line in enumerate(lines) if line.startswith("- Orson Kovacs"))
+    assert lines.index("answer") < was < lines.index("passages")
+    assert any(line.startswith("+ Ilse Brandt") for line in lines)
     (told,) = place.lines("replay", trace)
     assert {"answer", "passages", "citations", "prompt"} <= set(told["changed"])  # type: ignore[call-overload]
 

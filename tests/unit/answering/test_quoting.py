@@ -1,5 +1,7 @@
 """The sentences that an untrained model reads, and when its own words hold."""
 
+from dataclasses import replace
+
 import pytest
 
 from rag_service.answering.quoting import (
@@ -111,6 +113,14 @@ def test_without_facts_whole_passages_are_read() -> None:
     one = passage(1, TEXT)
     assert in_excerpts([one], []) == [one]
     assert in_excerpts([one], ["The café opens at 06:30."])[0].chunk_id == 1
+
+
+def test_a_heading_before_an_excerpt_goes() -> None:
+    """It stands in the title; its number is no answer. Lines become one."""
+    text = "## 5. Private calls\n\nEvery member has 45 free\nminutes. Films are not sent."
+    one = replace(passage(1, text), heading_path=("5. Private calls",))
+    (read,) = in_excerpts([one], ["Every member has 45 free\nminutes."])
+    assert read.text == "Every member has 45 free minutes. Films are not sent."
 
 
 def test_an_answer_agrees_with_what_the_reader_found() -> None:

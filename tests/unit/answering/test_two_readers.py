@@ -62,11 +62,13 @@ def test_words_that_agree_stand() -> None:
     assert settle(ASKED, Said("13 litres [1]."), [TOLD], 0.8, [passage()]) == "13 litres [1]."
 
 
-def test_where_they_disagree_it_is_the_readers_words() -> None:
-    """Cited by the place of their passage; an answerer that refuses disagrees, too."""
-    settled = "13 litres of diesel [1]."
+def test_where_they_disagree_it_is_the_readers_words_if_it_is_sure() -> None:
+    """Cited by the place of their passage; an answerer that refuses has none."""
+    settled, unsure = "13 litres of diesel [1].", Told(TOLD.text, 1.0, 7)
+    refused = Said("I do not know.", refused=True)
     assert settle(ASKED, Said("220 [1]."), [TOLD], 0.8, [passage()]) == settled
-    assert settle(ASKED, Said("I do not know.", refused=True), [TOLD], 0.8, [passage()]) == settled
+    assert settle(ASKED, Said("220 [1]."), [unsure], 0.8, [passage()]) == "220 [1]."
+    assert settle(ASKED, refused, [unsure], 0.8, [passage()]) == settled
 
 
 def test_an_answer_of_the_reader_that_agrees_is_preferred() -> None:
@@ -147,7 +149,7 @@ def test_what_was_computed_stands_alone() -> None:
         ("3*85+2*", "Write it as a sum.", False),
     ],
 )
-def test_a_sum_is_of_numbers_that_stand_somewhere(expression: str, output: str, holds: bool) -> None:
+def test_a_sum_is_of_numbers_that_stand_somewhere(expression: str, output: str, *, holds: bool) -> None:
     """All that the question counts with are among them, and it comes to something."""
     question, text = "What do three hats and two mugs cost together?", "A hat costs 85, a mug 40 crowns."
     assert computed_from(question, [ToolCall("calculate", expression, output)], [text]) is holds

@@ -31,7 +31,7 @@ def test_a_question_says_what_it_wants_measured(question: str, quantity: str | N
         ("80 km/h", {"speed"}),
         ("1,150,000 crowns", {"money"}),
         ("45 minutes", {"time"}),
-        ("−45 °C", {"temperature"}),
+        ("-45 °C", {"temperature"}),
         ("31", set()),
     ],
 )
