@@ -9,8 +9,9 @@ file                measures
 reading.jsonl       those of `rag_service.evaluation.answers`, over the record's passages: the gold
                     one among near misses, or near misses alone. Where the service's reader reads as
                     well, the answer is the one that stands then. A citation is a marker that the
-                    model wrote (or the reader's passage); it is right if it names a gold passage (ALCE's precision and
-                    recall with the gold passage in place of the entailment model)
+                    model wrote, or the reader's passage; it is right if it names a gold passage
+                    (ALCE's precision and recall with the gold passage in place of the entailment
+                    model)
                     closed book: the same questions without passages
                     retrieved: the same questions with what the real retriever finds, if a collection
                     is given; records whose gold passage was taken away are left out there

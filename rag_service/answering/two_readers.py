@@ -1,9 +1,10 @@
 """Whose words stand where a reader has read beside the answerer, and whether any do.
 
 The two read in different ways and fail apart: where they agree the answerer's words are right in five of
-six cases, where they do not they are in two of five; the reader's are as good where it is sure. How likely the passages
-are to answer at all follows from the evidence score, from how sure the reader is, and from whether the two
-agree; `benchmarks/two_readers.py` fits it, docs/decisions/0079-two-readers.md has the numbers.
+six cases, where they do not they are in two of five; the reader's are as good where it is sure. How likely
+the passages are to answer at all follows from the evidence score, from how sure the reader is, and from
+whether the two agree; `benchmarks/two_readers.py` fits it, docs/decisions/0079-two-readers.md has the
+numbers.
 """
 
 import re
@@ -80,8 +81,9 @@ def settle(
 
     What was computed stands, and so do yes and no, which no reader finds; a sum that was not is none.
     Where the two disagree it is the reader's words if it is sure, else the answerer's; where the reader
-    thinks besides that there is no answer, there is none. An answer that measures something else, that only repeats the question, or comes from a passage
-    that does not speak of the year that was asked for, is none either.
+    thinks besides that there is no answer, there is none. An answer that measures something else, that only
+    repeats the question, or comes from a passage that does not speak of the year that was asked for, is
+    none either.
     """
     if said.computed or needs_a_sum(question):
         return said.text if said.computed else None
