@@ -14,7 +14,7 @@ from rag_service.answering.model_files import SHIPPED_ADAPTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 2  # of the questions about one passage, and of those without an answer
-# models/smollm2-135m-answerer/README.md has the numbers over all. In float32 one or two answers more are wrong.
+# models/smollm2-135m-answerer/README.md has the numbers over all; in float32 one or two more are wrong.
 RIGHT_AND_CITED, REFUSED = (0.8 if int8_is_exact() else 0.7), 0.9
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
