@@ -101,13 +101,12 @@ def in_excerpts(passages: Sequence[Passage], facts: Sequence[str]) -> list[Passa
 
 
 def _running(passage: Passage, part: str) -> str:
-    text = _HASHES.sub("", " ".join(part.split()))
-    for heading in (*passage.heading_path[-1:], passage.document_title):
-        whole = " ".join(heading.split())
-        for form in (whole, _NUMBERED.sub("", whole)):  # a sentence may begin behind the section's number
-            rest = text.removeprefix(form)
-            text = rest.lstrip(" .:") if rest.strip(" .:") else text
-    return text
+    headings = {" ".join(each.split()) for each in (*passage.heading_path, passage.document_title)}
+    headings |= {_NUMBERED.sub("", each) for each in headings}  # a sentence may begin behind the number
+    lines = [" ".join(line.split()) for line in part.splitlines() if line.strip()]
+    while len(lines) > 1 and _HASHES.sub("", lines[0]) in headings:
+        del lines[0]
+    return " ".join(lines)
 
 
 def agrees(said: str, found: str) -> bool:

@@ -30,6 +30,8 @@ _PREFERRED = 2.0  # what agreeing counts beside a margin, and standing in the be
 _MOST_MARGIN = 10.0  # beyond, it says no more
 _SURE = 2.0  # a margin from which the reader's words stand against the answerer's
 _JUDGED = frozenset({"yes", "no"})
+_SHORT = 6  # words
+_WORD = re.compile(r"\w+")
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _SIGNS = re.compile(r"[-+*/()]")
 
@@ -80,10 +82,10 @@ def settle(
     those that agree are preferred.
 
     What was computed stands, and so do yes and no, which no reader finds; a sum that was not is none.
-    Where the two disagree it is the reader's words if it is sure, else the answerer's; where the reader
-    thinks besides that there is no answer, there is none. An answer that measures something else, that only
-    repeats the question, or comes from a passage that does not speak of the year that was asked for, is
-    none either.
+    Where the two disagree, or the reader's words are the fuller ones, it is these if it is sure, else the
+    answerer's; where the reader thinks besides that there is no answer, there is none. An answer that
+    measures something else, that only repeats the question, or comes from a passage that does not speak of
+    the year that was asked for, is none either.
     """
     if said.computed or needs_a_sum(question):
         return said.text if said.computed else None
@@ -93,11 +95,11 @@ def settle(
     agreed = bool(own) and (own.lower() in _JUDGED or agree(own, told.text))
     if probability(evidence, told.margin, agreed=agreed) < THRESHOLD or not (agreed or told.margin > 0):
         return None
-    stands = agreed or (bool(own) and told.margin < _SURE)
+    stands = bool(own) and (told.margin < _SURE or (agreed and not _is_part(own, told.text)))
     words = own if stands else told.text
     if _is_off(words, question) or _other_year(question, told, in_context):
         return None
-    return said.text if stands else f"{told.text}{_marker(told, in_context)}."
+    return _as_sentence(said.text if stands else f"{told.text}{_marker(told, in_context)}.")
 
 
 def _likeliest(own: str, every: Sequence[Told]) -> Told:
@@ -105,6 +107,18 @@ def _likeliest(own: str, every: Sequence[Told]) -> Told:
         return every[place].margin + _PREFERRED * ((place == 0) + bool(own and agree(own, every[place].text)))
 
     return every[max(range(len(every)), key=weight)]
+
+
+def _is_part(own: str, told: str) -> bool:
+    """Tell whether an answer is a part of a longer one that is still short: "Milo" of "Milo Berg"."""
+    part, whole = _WORD.findall(own.lower()), _WORD.findall(told.lower())
+    return len(part) < len(whole) <= _SHORT and f" {' '.join(part)} " in f" {' '.join(whole)} "
+
+
+def _as_sentence(text: str) -> str:
+    """Begin with a capital letter, unless the first word is written in a way of its own."""
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
 
 
 def hopeless(evidence: float, every: Sequence[Told]) -> bool:

@@ -121,6 +121,9 @@ def test_a_heading_before_an_excerpt_goes() -> None:
     one = replace(passage(1, text), heading_path=("5. Private calls",))
     (read,) = in_excerpts([one], ["Every member has 45 free\nminutes."])
     assert read.text == "Every member has 45 free minutes. Films are not sent."
+    named = replace(passage(2, "Milo Berg keeps the\nboats."), heading_path=("Milo Berg",))
+    (kept,) = in_excerpts([named], ["Milo Berg keeps the\nboats."])
+    assert kept.text == "Milo Berg keeps the boats."
 
 
 def test_an_answer_agrees_with_what_the_reader_found() -> None:

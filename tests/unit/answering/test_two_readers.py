@@ -21,7 +21,7 @@ from rag_service.retrieval.readings import Reading
 
 TEXT = "At normal load Agnes burns 13 litres of diesel an hour. The hut is 220 metres away."
 ASKED = "How many litres does Agnes burn in an hour?"
-TOLD = Told("13 litres of diesel", 4.0, 7)
+TOLD = Told("13 litres", 4.0, 7)
 
 
 def passage(text: str = TEXT, title: str = "Energy") -> Passage:
@@ -64,7 +64,7 @@ def test_words_that_agree_stand() -> None:
 
 def test_where_they_disagree_it_is_the_readers_words_if_it_is_sure() -> None:
     """Cited by the place of their passage; an answerer that refuses has none."""
-    settled, unsure = "13 litres of diesel [1].", Told(TOLD.text, 1.0, 7)
+    settled, unsure = "13 litres [1].", Told(TOLD.text, 1.0, 7)
     refused = Said("I do not know.", refused=True)
     assert settle(ASKED, Said("220 [1]."), [TOLD], 0.8, [passage()]) == settled
     assert settle(ASKED, Said("220 [1]."), [unsure], 0.8, [passage()]) == "220 [1]."
@@ -76,13 +76,26 @@ def test_an_answer_of_the_reader_that_agrees_is_preferred() -> None:
     worse, other = Told("a ship", 0.5, 7), Told("the hut", TOLD.margin + 1, 7)
     assert settle(ASKED, Said("13 litres [1]."), [worse, other, TOLD], 0.8, [passage()]) == "13 litres [1]."
     surer = Told("the hut", TOLD.margin + 3, 7)
-    assert settle(ASKED, Said("13 litres [1]."), [worse, surer, TOLD], 0.8, [passage()]) == "the hut [1]."
+    assert settle(ASKED, Said("13 litres [1]."), [worse, surer, TOLD], 0.8, [passage()]) == "The hut [1]."
 
 
 def test_the_best_sentence_is_preferred() -> None:
     """To a likelier answer of another."""
     other = Told("the hut", TOLD.margin + 1, 7)
-    assert settle(ASKED, Said("Sunday [1]."), [TOLD, other], 0.8, [passage()]) == "13 litres of diesel [1]."
+    assert settle(ASKED, Said("Sunday [1]."), [TOLD, other], 0.8, [passage()]) == "13 litres [1]."
+
+
+def test_the_fuller_name_stands() -> None:
+    """Where the reader is sure of it."""
+    sure, unsure = (Told("Milo Berg", margin, 7) for margin in (4.0, 1.0))
+    assert settle("Who keeps it?", Said("Milo [1]."), [sure], 0.9, [passage()]) == "Milo Berg [1]."
+    assert settle("Who keeps it?", Said("Milo [1]."), [unsure], 0.9, [passage()]) == "Milo [1]."
+
+
+def test_an_answer_begins_with_a_capital_letter() -> None:
+    """Unless its first word has a form of its own."""
+    assert settle("Who keeps it?", Said("the cook [1]."), [Told("cook", 5.0, 7)], 0.9, []) == "The cook [1]."
+    assert settle("How acid is it?", Said("pH 7 [1]."), [Told("pH 7", 5.0, 7)], 0.9, []) == "pH 7 [1]."
 
 
 def test_neither_stands_where_the_reader_finds_none_and_they_disagree() -> None:
@@ -102,9 +115,9 @@ def test_weak_evidence_refuses() -> None:
 @pytest.mark.parametrize(
     ("question", "said", "told"),
     [
-        ("How deep is the lake?", "13 litres", "13 litres of diesel"),
+        ("How deep is the lake?", "13 litres", "13 litres"),
         ("Who keeps Agnes?", "Agnes", "Agnes"),
-        ("What did Agnes burn in 1980?", "13 litres", "13 litres of diesel"),
+        ("What did Agnes burn in 1980?", "13 litres", "13 litres"),
     ],
 )
 def test_an_answer_beside_the_question_does_not_stand(question: str, said: str, told: str) -> None:
