@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from corpus.database import Database
 from corpus.errors import DocumentNotFound
-from corpus.models import Chunk, Document, DocumentVersion, JobItem, Tombstone, next_change_number
+from corpus.models import Chunk, Document, DocumentVersion, Job, JobItem, Tombstone, next_change_number
 from corpus.originals import Originals
 
 _DELETED = "The document was deleted before it was read."
@@ -38,11 +38,15 @@ def delete_document(session: Session, document_id: str) -> list[str]:
     Raises:
         DocumentNotFound: there is no such document.
     """
+    open_items = (JobItem.document_id == document_id, JobItem.state.in_(("queued", "running")))
+    # Whoever ends a job locks it and then its items: in that order here too. On PostgreSQL an item that is
+    # changed and then loses its document has its job looked up, which would wait for whoever waits for us.
+    jobs = select(Job.id).where(Job.id.in_(select(JobItem.job_id).where(*open_items))).order_by(Job.id)
+    session.execute(jobs.with_for_update(read=True, key_share=True))
     lock_document(session, document_id)
     hashes = session.scalars(
         select(DocumentVersion.sha256).where(DocumentVersion.document_id == document_id)
     ).all()
-    open_items = (JobItem.document_id == document_id, JobItem.state.in_(("queued", "running")))
     session.execute(update(JobItem).where(*open_items).values(state="skipped", error=_DELETED))
     bury_chunks(session, document_ids=[document_id], change_number=next_change_number(session))
     session.execute(delete(Document).where(Document.id == document_id))
