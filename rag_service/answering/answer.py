@@ -246,7 +246,8 @@ class Answerer:
 
     def _check(self, request: AnswerRequest, draft: Draft) -> Iterator[Event]:
         """Refusals become a status; sentences are held against what the model read, and cited."""
-        searched_itself = draft.read and draft.found is None
+        judged = self._reads_along or not self._model.reads
+        searched_itself = draft.read and draft.found is None and judged
         if searched_itself and (reason := self._judge(request, draft)):
             yield from _refused(draft, reason)
             return
@@ -285,8 +286,8 @@ class Answerer:
 
     def _settled(self, draft: Draft) -> str | None:
         """Return whose words stand, the model's or the reader's, or None for a refusal."""
-        if not draft.told or draft.request.on_no_evidence == "answer":
-            return draft.text
+        if draft.request.on_no_evidence == "answer":
+            return None if _is_refusal(draft) else draft.text
         if worked_out := _worked_out(draft, " ".join(draft.best[0].split())):
             return worked_out
         said = Said(draft.text, _is_refusal(draft), _computed(draft))

@@ -403,3 +403,21 @@ def test_a_search_of_its_own_is_read_along_too(ask: Ask) -> None:
 
     events = ask(speaker, QUESTION, mode="auto", read=finds("Orson Kovacs"))
     assert [event.text for event in events if isinstance(event, Delta)] == ["Orson [1]."]
+
+
+def test_a_refusal_stays_one_where_answers_are_wanted(ask: Ask) -> None:
+    """`on_no_evidence: answer` lets weak evidence pass, not a model's own refusal as an answer."""
+    refusal = [Delta("refusal", "I could not find that in the documents.")]
+    answer = last(ask(refusal, QUESTION, read=finds("Orson Kovacs"), on_no_evidence="answer"))
+    assert answer.status == "refused"
+
+
+def test_a_large_model_that_searches_by_itself_is_not_judged_afterwards(ask: Ask) -> None:
+    """Its words were shown already, and no reader reads along with it."""
+
+    def speaker(_messages: Sequence[Message], parts: Sequence[Part]) -> Sequence[Delta | Call]:
+        searched = any(part.type == "search_result" for part in parts)
+        return RIGHT if searched else [Call("search", QUESTION, closed=True)]
+
+    answer = last(ask(speaker, QUESTION, skill="instructed", mode="auto", read=finds("Orson Kovacs")))
+    assert (answer.status, answer.evidence) == ("answered", None)

@@ -1,6 +1,7 @@
 """A reader beside the answerer: whose words stand, and when none do."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from rag_service.answering.two_readers import (
     settle,
     told_in,
 )
-from rag_service.retrieval.passages import Passage, Scores
+from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.readings import Reading
+from tests.passages import passage as made_passage
 
 TEXT = "At normal load Agnes burns 13 litres of diesel an hour. The hut is 220 metres away."
 ASKED = "How many litres does Agnes burn in an hour?"
@@ -26,23 +28,7 @@ TOLD = Told("13 litres", 4.0, 7)
 
 def passage(text: str = TEXT, title: str = "Energy") -> Passage:
     """Return a passage with the chunk id 7."""
-    return Passage(
-        chunk_id=7,
-        document_id="doc_7",
-        external_id=None,
-        document_title=title,
-        document_version=1,
-        collection_id="col_1",
-        text=text,
-        page=None,
-        start=0,
-        end=len(text),
-        heading_path=(),
-        metadata={},
-        scores=Scores(None, None, 0.0),
-        chunking="",
-        position=0,
-    )
+    return replace(made_passage(7, text), document_title=title)
 
 
 def test_the_readers_words_are_those_of_the_sentence() -> None:
