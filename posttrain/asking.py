@@ -5,18 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from corpus.embedding import Embedder
-from rag_service.answering.answer import LIKELIER_THAN_NOT
 from rag_service.answering.chat_model import ChatModel, Sampling
 from rag_service.answering.conversation import Message, SourcePassage
+from rag_service.answering.judging import LIKELIER_THAN_NOT, judge
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.prompt import Prompt, build_prompt, system_text
-from rag_service.answering.quoting import FACTS, best_sentences, in_excerpts
+from rag_service.answering.quoting import in_excerpts
 from rag_service.answering.refusals import SENTENCES, is_refusal
 from rag_service.answering.tools import ToolCall, ToolLoop, calculator_for
-from rag_service.answering.two_readers import Said, Told, computed_from, hopeless, settle, told_in
-from rag_service.retrieval.evidence import THRESHOLD, evidence_score
+from rag_service.answering.two_readers import Said, Told, computed_from, settle
 from rag_service.retrieval.passages import Passage, Scores
-from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.readings import Read
 
 DAY = date(2026, 1, 5)  # what the system message calls today: always the same, so that runs compare
@@ -54,16 +52,11 @@ def ask(
     evidence = 1.0
     if embedder and model.skill == "trained" and found:
         asked = messages[-1].text
-        readings = read(asked, found) if read else None
-        evidence = evidence_score(asked, found, embedder)
-        best = best_sentences(asked, found, embedder, readings)[:FACTS]
-        told = told_in(best, found, readings) if readings and model.reads else ()
-        enough = evidence >= (THRESHOLD if model.reads else LIKELIER_THAN_NOT)
-        if told and not needs_a_sum(asked):
-            enough = not hopeless(evidence, told)
-        if not enough:
+        judgement = judge(asked, asked, found, embedder, read)
+        if not judgement.is_enough(asked, reads=model.reads):
             return Written(SENTENCES["no_evidence"], refused=True)
-        found = in_excerpts(found, best)
+        evidence, told = judgement.evidence, judgement.told if model.reads else ()
+        found = in_excerpts(found, judgement.best)
         sampling = replace(sampling, refusing=evidence < LIKELIER_THAN_NOT, calculator=calculator_for(asked))
     prompt = _prompt(model, messages, found, sampling, search=bool(passages))
     loop = ToolLoop(None, list(prompt.in_context))

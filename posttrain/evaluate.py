@@ -16,8 +16,8 @@ reading.jsonl       those of `rag_service.evaluation.answers`, over the record's
                     retrieved: the same questions with what the real retriever finds, if a collection
                     is given; records whose gold passage was taken away are left out there
 changed.jsonl       follows the passage: the answer has the changed fact
-search.jsonl        search decision (F1 of asking for a search where a passage is needed) and valid
-                    searches: closed, and sharing a word with the question
+search.jsonl        search decision (F1 of asking for a search where a passage is needed), searches where
+                    one is needed, and valid searches: closed, and sharing a word with the question
 arithmetic.jsonl    the last number is right, with the calculator and without
 identity.jsonl      says its own name
 closed.jsonl        with search off: refuses what it does not know, is right on what is well known
@@ -212,6 +212,8 @@ def _search(model: ChatModel, record: Record) -> Iterator[Reaction]:
     searched, needed = call is not None and call.kind == "search", record.task in _SEARCHING
     hit, miss = float(searched and needed), float(searched != needed)
     shares: dict[str, Share] = {"search decision F1": (2 * hit, 2 * hit + miss)}
+    if needed:
+        shares["searches where needed"] = (hit, 1.0)
     if call and searched:
         shared = set(words(call.text)) & set(words(turns[-1].text))
         shares["valid searches"] = (float(call.closed and bool(shared)), 1.0)

@@ -92,17 +92,17 @@ def mix(records: Iterable[Record], recipe: Recipe) -> Mix:
         if len(drawn) < wanted:
             short[task] = wanted - len(drawn)
     random.shuffle(train)
-    train, dev = ([_introduced(each, recipe, random) for each in part] for part in (train, dev))
+    train, dev = ([introduced(each, random, share=recipe.system) for each in part] for part in (train, dev))
     return Mix(tuple(train), tuple(dev), short)
 
 
-def _introduced(record: Record, recipe: Recipe, random: Random) -> Record:
-    """A model that never saw its system message in training is thrown off by it in use.
+def introduced(record: Record, random: Random, *, share: float) -> Record:
+    """Put the service's system message before a share of the records; without it, it throws a model off.
 
     Where the record searches, it may; where it shows what the model holds by itself, it may not.
     """
     day = _FIRST_DAY + timedelta(days=random.randrange(_DAYS))
-    if record.messages[0].role == "system" or random.random() >= recipe.system:
+    if record.messages[0].role == "system" or random.random() >= share:
         return record
     searches = any(part.type == "search" for part in record.messages[-1].parts)
     coin = random.random() < 0.5  # noqa: PLR2004 - as often one as the other

@@ -212,6 +212,7 @@ class _Run:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
             "step": self.progress.step,
+            "seconds": time.monotonic() - self._began,
             "curve": [asdict(point) for point in self.progress.curve],
             "dev": self.progress.dev,
         }
@@ -238,6 +239,7 @@ class _Run:
         torch.cuda.set_rng_state_all(state["random_cuda"])
         points = [Point(**point) for point in state["curve"]]
         self.progress = Progress(state["step"], points, [(step, loss) for step, loss in state["dev"]])
+        self._began -= state["seconds"]
 
     def _rows(self, epoch: int) -> list[Row]:
         """Pack the epoch's rows; only the present epoch is kept."""

@@ -54,17 +54,21 @@ class PassagePool:
         self._embedder = embedder
         self._vectors = embedder.embed_passages(texts) if embedder else None
 
-    def near_misses(self, parts: Grounded, count: int, random: Random) -> list[SourcePassage]:
+    def near_misses(
+        self, parts: Grounded, count: int, random: Random, *, besides: Sequence[str] = ()
+    ) -> list[SourcePassage]:
         """Return the passages that match the question best, without its own and any that hold its answer.
 
         A passage that holds the answer by chance may be a second gold one; calling it a distractor
-        would teach not to see it. Where too few match, others are drawn.
+        would teach not to see it. None holds an answer of `besides` either. Where too few match, others
+        are drawn.
         """
         own = {passage.id for passage in parts.passages}
         ranked = [self._passages[number] for number in self._ranked(parts, _CANDIDATES + count)]
         others = random.sample(self._passages, min(len(self._passages), _CANDIDATES))
         distinct = {each.id: each for each in (*ranked, *others) if each.id not in own}
-        fitting = (each for each in distinct.values() if not _tells(each, parts.record.meta.gold))
+        answers = (*parts.record.meta.gold, *besides)
+        fitting = (each for each in distinct.values() if not _tells(each, answers))
         return list(islice(fitting, max(count, 0)))
 
     def _ranked(self, parts: Grounded, count: int) -> Iterator[int]:

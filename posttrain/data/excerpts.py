@@ -48,18 +48,25 @@ def excerpt(passage: SourcePassage, answers: Sequence[str], how: Excerpting, ran
 
 
 def in_excerpts(
-    record: Record, pool: PassagePool, how: Excerpting, random: Random, *, loses_gold: bool = False
+    record: Record,
+    pool: PassagePool,
+    how: Excerpting,
+    random: Random,
+    *,
+    loses_gold: bool = False,
+    old: Sequence[str] = (),
 ) -> Record | None:
     """Return the record over excerpts, its own among near misses; None if it is of another shape.
 
-    With `loses_gold` its own passages go and the reply is a refusal.
+    With `loses_gold` its own passages go and the reply is a refusal. `old` are answers of before its passage
+    was changed, which no near miss may hold.
     """
     parts = grounded_of(record)
     if parts is None:
         return None
     (count,) = random.choices(range(1, len(how.counts) + 1), how.counts)
     own = [] if loses_gold else [excerpt(each, _told(parts, each), how, random) for each in parts.passages]
-    near = pool.near_misses(parts, max(count, len(own)) - len(own), random)
+    near = pool.near_misses(parts, max(count, len(own)) - len(own), random, besides=old)
     passages = own + [excerpt(each, (), how, random) for each in near]
     random.shuffle(passages)
     if not passages:

@@ -24,6 +24,7 @@ _KINDS = {
 }
 _YEAR = re.compile(r"1[5-9]\d\d|20\d\d")
 _TRIES = 20
+_SUFFIX = "-changed"
 
 
 def changed_facts(records: Iterable[Record], *, seed: int = 0) -> Iterator[Record]:
@@ -31,8 +32,8 @@ def changed_facts(records: Iterable[Record], *, seed: int = 0) -> Iterator[Recor
 
     The gold answer is replaced in passage and reply: a number by another of as many digits (a year by
     a year of the same century), the name of a person or a place by one that answers another such question;
-    a place that plays in a film would not be a changed fact but nonsense. Records in which the old answer
-    would still stand somewhere are left out.
+    a place that plays in a film would not be a changed fact but nonsense. Records in which the old answer,
+    or the last word of an old name, would still stand somewhere are left out.
     """
     grounded = [parts for record in records if (parts := grounded_of(record)) and parts.gold]
     names: dict[str, set[str]] = {}
@@ -46,6 +47,11 @@ def changed_facts(records: Iterable[Record], *, seed: int = 0) -> Iterator[Recor
         new = other_answer(old, ordered.get(_kind(parts.question) or "", ()), random)
         if new and (record := _with_answer(parts, old, new)):
             yield record
+
+
+def old_answers(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
+    """Return, by the changed record's id, what its passage said before: no near miss may say it."""
+    return {f"{record.id}{_SUFFIX}": record.meta.gold for record in records}
 
 
 def _kind(question: str) -> str | None:
@@ -105,7 +111,8 @@ def _with_answer(parts: Grounded, old: str, new: str) -> Record | None:
     passages = tuple(_replaced(passage, old, new) for passage in parts.passages)
     texts = " ".join(passage.text for passage in passages)
     told_before = any(contains_gold(passage.text, [new]) for passage in parts.passages)
-    still_told = contains_gold(texts, parts.record.meta.gold) or contains_gold(parts.question, [old])
+    gone = [*parts.record.meta.gold, *(old.split()[-1:] if _is_name(old) else ())]
+    still_told = contains_gold(texts, gone) or contains_gold(parts.question, [old])
     if told_before or still_told or not contains_gold(texts, [new]):
         return None
     reply = [replace(part, text=part.text.replace(old, new)) for part in parts.reply]
@@ -114,7 +121,7 @@ def _with_answer(parts: Grounded, old: str, new: str) -> Record | None:
     found = replace(parts.record.messages[-1].parts[1], passages=passages)
     return replace(
         parts.record,
-        id=f"{parts.record.id}-changed",
+        id=f"{parts.record.id}{_SUFFIX}",
         messages=(*parts.history, assistant(parts.search, found, *reply)),
         meta=replace(parts.record.meta, gold=(new,)),
     )

@@ -10,8 +10,8 @@ more than one. Same files, same records.
 # ruff: noqa: INP001 - a script, run by its path
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -24,7 +24,7 @@ from posttrain.data.pointing_back import pointing_back
 from posttrain.data.reading import Source, grounded_record, split_of
 from posttrain.data.sums import sum_records
 from posttrain.data.sums_over_passages import sums_over_passages
-from posttrain.data.swaps import about_others, changed_facts
+from posttrain.data.swaps import about_others, changed_facts, old_answers
 from posttrain.data.writing import writing_records
 from posttrain.recipes.short_run import (
     LONGEST_CHAT,
@@ -62,6 +62,7 @@ class Draw:
     most: int | None = None
     loses_gold: bool = False
     how: Excerpting = FEW
+    old: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what changed passages said before
 
 
 def make(sources: Path, out: Path, questions: Path | None, passages: Path | None, seed: int = 0) -> None:
@@ -86,7 +87,12 @@ def make(sources: Path, out: Path, questions: Path | None, passages: Path | None
                 for each in records
                 if (
                     found := in_excerpts(
-                        each, pools[draw.pool, each.split], draw.how, random, loses_gold=draw.loses_gold
+                        each,
+                        pools[draw.pool, each.split],
+                        draw.how,
+                        random,
+                        loses_gold=draw.loses_gold,
+                        old=draw.old.get(each.id, ()),
                     )
                 )
             )
@@ -124,10 +130,10 @@ def _reading_draws(
     yield Draw("squad_refusals", impossible, "squad", times=3)
     yield Draw("squad_near", possible, "squad", most=2000, loses_gold=True)
     yield Draw("squad_others", list(about_others(squad, seed=seed)), "squad", most=700)
-    yield Draw("squad_changed", list(changed_facts(squad, seed=seed)), "squad", times=2)
+    yield _changed("squad", squad, seed, times=2)
     yield Draw("qed_answers", qed, "qed", times=2)
     yield Draw("qed_near", qed, "qed", most=4000, loses_gold=True)
-    yield Draw("qed_changed", list(changed_facts(qed, seed=seed)), "qed", most=2500)
+    yield _changed("qed", qed, seed, most=2500)
     yield Draw("reasoned", qed, "qed", most=400)
     yield Draw("hotpot_answers", hotpot, "hotpot", how=PAIR)
     yield Draw("hotpot_near", hotpot, "hotpot", most=1500, loses_gold=True, how=PAIR)
@@ -141,8 +147,15 @@ def _reading_draws(
         yield Draw("written_answers", written, "written", times=2)
         yield Draw("written_near", written, "written", most=4000, loses_gold=True)
         yield Draw("written_others", list(about_others(written, seed=seed)), "written", most=700)
-        yield Draw("written_changed", list(changed_facts(written, seed=seed)), "written", most=1500)
+        yield _changed("written", written, seed, most=1500)
         yield Draw("pointing_back", _pointing(squad, written), "squad", most=2500)
+
+
+def _changed(
+    pool: str, records: Sequence[Record], seed: int, *, times: int = 1, most: int | None = None
+) -> Draw:
+    made = list(changed_facts(records, seed=seed))
+    return Draw(f"{pool}_changed", made, pool, times=times, most=most, old=old_answers(records))
 
 
 def _other_draws(sources: Path, seed: int) -> Iterator[Draw]:

@@ -22,7 +22,7 @@ from posttrain.data.files import read_csv, read_json, read_json_lines, read_reco
 from posttrain.data.grounded import grounded_of
 from posttrain.data.reading import Source
 from posttrain.data.sums import sum_records
-from posttrain.data.swaps import about_others, changed_facts
+from posttrain.data.swaps import about_others, changed_facts, old_answers
 from posttrain.data.writing import writing_records
 from rag_service.answering.conversation import Part, Record, Split, assistant
 
@@ -70,6 +70,7 @@ class Maker:
     random: Random
     scale: float
     pools: Mapping[tuple[str, Split], PassagePool]
+    old: Mapping[str, Sequence[str]]  # what changed passages said before
 
     def write(
         self,
@@ -84,7 +85,14 @@ class Maker:
         drawn = self._drawn(name, records)
         if pool:
             made = (
-                in_excerpts(each, self.pools[pool, each.split], how, self.random, loses_gold=loses_gold)
+                in_excerpts(
+                    each,
+                    self.pools[pool, each.split],
+                    how,
+                    self.random,
+                    loses_gold=loses_gold,
+                    old=self.old.get(each.id, ()),
+                )
                 for each in drawn
             )
             drawn = [each for each in made if each]
@@ -108,7 +116,13 @@ def make(sources: Path, out: Path, seed: int, scale: float) -> None:
     qed = list(more_reading.import_qed(read_json_lines(find_file(sources, "qed*"))))
     hotpot = list(more_reading.import_halueval(read_json_lines(find_file(sources, "halueval*"))))
     random = Random(seed)  # noqa: S311 - an order of data, no secret
-    maker = Maker(out, random, scale, pools_of({"squad": squad, "qed": qed, "hotpot": hotpot}))
+    maker = Maker(
+        out,
+        random,
+        scale,
+        pools_of({"squad": squad, "qed": qed, "hotpot": hotpot}),
+        old_answers((*squad, *qed)),
+    )
     _write_reading(maker, squad, qed, hotpot, seed)
     boolq = reading.import_boolq(read_json_lines(find_file(sources, "boolq*")))
     maker.write("boolq", boolq, "qed")
@@ -139,10 +153,17 @@ def write_sets(
     """Write the evaluation sets: held-back documents and words, five whole passages a question."""
     random = Random(seed + 1)  # noqa: S311 - an order of data, no secret
 
+    old = old_answers((*squad, *qed))
+
     def five(records: Iterable[Record], pool: str, count: int, *, loses_gold: bool = False) -> list[Record]:
         held = sorted((each for each in records if each.split == "dev"), key=lambda record: record.id)
         drawn = random.sample(held, min(len(held), 2 * count))
-        made = (in_excerpts(each, pools[pool, "dev"], FIVE, random, loses_gold=loses_gold) for each in drawn)
+        made = (
+            in_excerpts(
+                each, pools[pool, "dev"], FIVE, random, loses_gold=loses_gold, old=old.get(each.id, ())
+            )
+            for each in drawn
+        )
         return [each for each in made if each][:count]
 
     def held(name: str, count: int) -> list[Record]:

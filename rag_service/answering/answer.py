@@ -15,6 +15,7 @@ from rag_service.answering.chat_model import Cancelled, ChatModel, Fingerprint, 
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
 from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
+from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
 from rag_service.answering.markers import Delta, without_control_tokens
 from rag_service.answering.prompt import (
     Prompt,
@@ -24,30 +25,20 @@ from rag_service.answering.prompt import (
     system_text,
     tool_text,
 )
-from rag_service.answering.quoting import (
-    FACTS,
-    agrees,
-    best_sentences,
-    holds,
-    in_excerpts,
-    rate_times_count,
-)
+from rag_service.answering.quoting import agrees, holds, in_excerpts, rate_times_count
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.tools import Search, ToolCall, ToolLoop, calculator_for
-from rag_service.answering.two_readers import Said, computed_from, hopeless, settle, told_in
+from rag_service.answering.two_readers import Said, computed_from, settle
 from rag_service.answering.verification import Entails
-from rag_service.retrieval.evidence import THRESHOLD, evidence_score
+from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.follow_ups import query_of
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.readings import Read
 from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 
 __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Timings"]
 
-# Evidence from which a model that can not tell by itself what it lacks is asked, and no small one may refuse.
-LIKELIER_THAN_NOT = 0.5
 _BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
 _STEPS = Sampling(max_tokens=96)
 
@@ -149,19 +140,16 @@ class Answerer:
 
     def _judge(self, request: AnswerRequest, draft: Draft) -> RefusalReason | None:
         passages = draft.passages or draft.read
-        draft.evidence = evidence_score(draft.query, passages, self._embedder)
-        if self._model.skill != "instructed":  # a large model reads whole passages
-            # For the question alone: of a query with the one before it, that one's answer would be found too.
-            readings = self._read(request.question, passages) if self._read and passages else None
-            best = best_sentences(draft.query, passages, self._embedder, readings)[:FACTS]
-            draft.facts, draft.best = ((), best) if self._model.reads else (best, ())
-            draft.told = told_in(best, passages, readings) if readings else ()
+        if self._model.skill == "instructed":  # a large model reads whole passages
+            judgement = Judgement(evidence_score(draft.query, passages, self._embedder))
+        else:
+            judgement = judge(request.question, draft.query, passages, self._embedder, self._read)
+        draft.evidence, draft.told = judgement.evidence, judgement.told
+        draft.facts, draft.best = ((), judgement.best) if self._model.reads else (judgement.best, ())
         if request.on_no_evidence == "answer":
             return None
-        enough = draft.evidence >= (THRESHOLD if self._model.reads else LIKELIER_THAN_NOT)
+        enough = judgement.is_enough(draft.query, reads=self._model.reads)
         if self._model.reads:
-            if draft.told and not needs_a_sum(draft.query):  # a sum is no words that a reader finds
-                enough = not hopeless(draft.evidence, draft.told)
             return None if enough else "no_evidence"
         if not draft.facts:
             return "insufficient" if passages else "no_evidence"

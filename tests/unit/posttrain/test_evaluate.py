@@ -99,6 +99,7 @@ def test_search_decisions_are_right_when_asked_for_where_needed() -> None:
     found = evaluate(FakeChatModel(speak), {"search": [answered(1), answered(2), greeting]})
     assert value(found, "search decision F1") == pytest.approx(2 / 4)
     assert value(found, "valid searches") == 0.5
+    assert value(found, "searches where needed") == 0.5
 
 
 def test_arithmetic_is_counted_with_the_calculator_and_without() -> None:

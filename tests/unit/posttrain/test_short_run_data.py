@@ -1,5 +1,6 @@
 """The data of a short run: excerpts, search questions, definitions, follow-ups, sums, facts."""
 
+import re
 from random import Random
 
 from posttrain.data.distractors import PassagePool
@@ -15,6 +16,7 @@ from posttrain.data.more_reading import (
 )
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.data.sums import sum_records
+from posttrain.data.word_problems import word_problems
 from rag_service.answering.calculator import calculate
 from rag_service.answering.conversation import Record, SourcePassage
 from rag_service.evaluation.measures import contains_gold
@@ -144,7 +146,33 @@ def test_every_fact_answers_without_documents() -> None:
     """Both splits have some."""
     records = list(known_facts())
     assert {record.split for record in records} == {"train", "dev"}
-    assert all(record.messages[-1].text == f"{record.meta.gold[0]}." for record in records)
+    assert all(contains_gold(record.messages[-1].text, record.meta.gold[:1]) for record in records)
+    assert len({record.messages[0].text for record in records}) == len(records)
+    assert not any("{" in record.messages[0].text for record in records)
+
+
+def test_a_capital_and_its_country_fall_on_one_side() -> None:
+    """Who trained on the one would know the other."""
+    sides = {record.messages[0].text: record.split for record in known_facts()}
+    for country, city in (("Ireland", "Dublin"), ("Peru", "Lima"), ("Czech Republic", "Prague")):
+        the = "the " if " " in country else ""
+        assert (
+            sides[f"What is the capital of {the}{country}?"]
+            == sides[f"{city} is the capital of which country?"]
+        )
+
+
+def test_every_word_problem_is_right_and_whole() -> None:
+    """The calculator gives the told result; counts of things are whole numbers; both splits have some."""
+    records = list(word_problems(400))
+    assert {record.split for record in records} == {"train", "dev"}
+    for record in records:
+        call, result, text = record.messages[-1].parts
+        assert calculate(call.text).result == result.text == record.meta.gold[0]
+        assert text.text == f"The answer is {result.text}."
+        assert "{" not in record.messages[0].text
+        assert all(number in record.messages[0].text for number in re.findall(r"[\d.]{2,}", call.text)[:1])
+    assert records == list(word_problems(400))
 
 
 def test_the_sentence_with_an_answer_is_found() -> None:

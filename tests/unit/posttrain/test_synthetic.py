@@ -14,7 +14,7 @@ from posttrain.data.arithmetic import import_gsm8k, reasoned
 from posttrain.data.distractors import Distraction, PassagePool, RetrievedPool, distracted, pools_by_split
 from posttrain.data.grounded import grounded_of
 from posttrain.data.reading import SQUAD, grounded_record
-from posttrain.data.swaps import about_others, changed_facts, other_answer
+from posttrain.data.swaps import about_others, changed_facts, old_answers, other_answer
 from rag_service.answering.conversation import Record, SourcePassage
 from rag_service.evaluation.measures import contains_gold
 from tests.fakes import FakeEmbedder
@@ -83,6 +83,39 @@ def test_changed_facts_stand_in_passage_and_reply_alike(records: list[Record]) -
         assert contains_gold(parts.passages[0].text, new)
         assert contains_gold(record.messages[-1].text, new)
         assert not contains_gold(parts.passages[0].text, [old])
+
+
+def test_a_fact_is_not_changed_where_a_part_of_the_old_name_is_left() -> None:
+    """Bo Carl Ruud is still the one who Bo Ruud was."""
+
+    def changed_of(also: str) -> set[str]:
+        told = [("Who built pump 1?", "Bo Ruud"), ("Who built pump 2?", "Ada Lund")]
+        text = f"Bo Ruud built pump 1, Ada Lund pump 2. {also} lived in Oslo."
+        records = [
+            grounded_record(
+                str(n), question, SourcePassage("p", text, "Pumps"), [answer], split="train", source=SQUAD
+            )
+            for n, (question, answer) in enumerate([*told, ("Who sold it?", "Eli Berg")])
+        ]
+        return {record.id for record in changed_facts(records)}
+
+    assert "0-changed" in changed_of("He")
+    assert "0-changed" not in changed_of("Bo Carl Ruud")
+
+
+def test_no_near_miss_says_what_a_changed_passage_said_before(records: list[Record]) -> None:
+    """The old answer is found by the changed record's id."""
+    made = next(record for record in changed_facts(records) if record.id == "r2-changed")
+    parts = grounded_of(made)
+    assert parts is not None
+    old = old_answers(records)[made.id]
+    assert old == ("14 litres",)
+    telling = SourcePassage("q", "The generator burns 14 litres an hour.", "Notes")
+    pool = PassagePool(
+        [grounded_record("q", "How much?", telling, ["14 litres"], split="train", source=SQUAD)]
+    )
+    assert pool.near_misses(parts, 1, Random(0)) == [telling]  # noqa: S311 - a draw
+    assert pool.near_misses(parts, 1, Random(0), besides=old) == []  # noqa: S311 - a draw
 
 
 @pytest.mark.parametrize(("old", "shape"), [("14 litres", r"\d\d litres"), ("1962", r"19\d\d")])

@@ -1,0 +1,105 @@
+"""`rag-train eval`: from a folder of sets and a model to the answerer's table, with plots beside it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from corpus.embedding import Embedder, load_embedder
+from corpus.errors import InvalidRequest
+from corpus.settings import Settings
+from posttrain.calibration import Judged, Search, brier_score, judge_evidence
+from posttrain.cli.probe import progress_line
+from posttrain.cli.retriever import opened_collection
+from posttrain.data.files import read_records
+from posttrain.evaluate import SETS, Evaluation, evaluate
+from posttrain.evaluation_report import (
+    evaluation_json,
+    evaluation_markdown,
+    read_evaluation,
+    with_measures,
+)
+from posttrain.perplexity import chat_perplexity
+from posttrain.plots import draw_calibration, draw_comparison
+from posttrain.sampling import load_sampler
+from rag_service.answering.conversation import Record
+from rag_service.answering.local_model import load_chat_model
+from rag_service.retrieval.reader import configured_reader
+
+_PASSAGES = 5  # as many as the records of a reading set have
+_CHAT = "chat"
+Sets = Mapping[str, Sequence[Record]]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRun:
+    """What `rag-train eval` was asked for; with a collection, reading is also asked over what it finds."""
+
+    folder: Path
+    model: str
+    out: Path
+    adapter: str = ""
+    against: Path | None = None
+    limit: int | None = None
+    collection: str | None = None
+
+
+def run_evaluation(run: EvaluationRun) -> None:
+    """Measure, and write evaluation.json, evaluation.md and, if they can be drawn, plots.
+
+    Raises:
+        InvalidRequest: the folder has no set.
+    """
+    files = _files(run.folder)
+    before = read_evaluation(run.against, files) if run.against else None
+    sets = {path.stem: list(read_records(path))[: run.limit] for path in files}
+    evaluation, judged = _measured(run, sets)
+    compared = [before, evaluation] if before else [evaluation]
+    run.out.mkdir(parents=True, exist_ok=True)
+    (run.out / "evaluation.json").write_text(evaluation_json(evaluation, files), encoding="utf-8")
+    table = evaluation_markdown(compared)
+    (run.out / "evaluation.md").write_text(table, encoding="utf-8")
+    drawn = draw_comparison(compared, run.out / "evaluation.png")
+    draw_calibration(judged, run.out / "evidence.png")
+    typer.echo(f"\n{table}\nin {run.out}" + ("" if drawn else " (install matplotlib for plots)"))
+
+
+def _files(folder: Path) -> list[Path]:
+    names = (*SETS, _CHAT)
+    files = [path for name in names if (path := folder / f"{name}.jsonl").is_file()]
+    if not files:
+        raise InvalidRequest(f"{folder} has none of {', '.join(names)} with .jsonl after it.")
+    return files
+
+
+def _measured(run: EvaluationRun, sets: Sets) -> tuple[Evaluation, list[Judged]]:
+    settings = Settings.load()
+    with _opened(run.collection) as (search, embedder):
+        evaluation = evaluate(
+            load_chat_model(run.model, models_dir=settings.models_dir, adapter=run.adapter),
+            sets,
+            search=search,
+            embedder=embedder,
+            read=configured_reader(settings.reader),
+            progress=progress_line("asked", "records"),
+        )
+        judged = list(judge_evidence(sets.get("reading", ()), embedder, search))
+    if judged:
+        evaluation = with_measures(evaluation, {"evidence: Brier score": brier_score(judged)})
+    if chats := sets.get(_CHAT):
+        found = load_sampler(run.model, models_dir=settings.models_dir, adapter=run.adapter)
+        perplexity = chat_perplexity(found.model, found.template, chats)
+        evaluation = with_measures(evaluation, {"chat perplexity": perplexity})
+    return evaluation, judged
+
+
+@contextmanager
+def _opened(collection: str | None) -> Iterator[tuple[Search | None, Embedder]]:
+    """Yield the real retriever over a collection, if one is asked for, and the embedder."""
+    if collection is None:
+        yield None, load_embedder(Settings.load().embedder)
+        return
+    with opened_collection(collection) as (search, embedder):
+        yield lambda question: search(question, _PASSAGES), embedder
