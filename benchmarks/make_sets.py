@@ -16,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from posttrain.recipes.gpu_run import KEPT_OUT
+
 
 @dataclass(slots=True)
 class MadeSet:
@@ -60,6 +62,21 @@ def squad(data: Path) -> MadeSet:
     return made
 
 
+def squad_unread(data: Path) -> MadeSet:
+    """The same paragraphs, and only the questions about the articles that the shipped reader never read."""
+    every = squad(data)
+    kept = {
+        query
+        for query, found in every.relevant.items()
+        if any(every.documents[document][0] in KEPT_OUT for document in found)
+    }
+    return MadeSet(
+        every.documents,
+        {query: text for query, text in every.queries.items() if query in kept},
+        {query: found for query, found in every.relevant.items() if query in kept},
+    )
+
+
 def medquad(data: Path) -> MadeSet:
     """Questions on health, and the answers of public institutes; the answers have no titles."""
     made = MadeSet()
@@ -82,6 +99,7 @@ def multihop(data: Path) -> MadeSet:
 SETS: dict[str, Callable[[Path], MadeSet]] = {
     "qed": qed,
     "squad": squad,
+    "squad_unread": squad_unread,
     "medquad": medquad,
     "multihop": multihop,
 }

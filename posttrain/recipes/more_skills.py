@@ -2,12 +2,15 @@
 
     python posttrain/recipes/more_skills.py known MODEL KNOWN      # which facts the untouched model holds
     python posttrain/recipes/more_skills.py make SOURCES DATA KNOWN OUT
+    python posttrain/recipes/more_skills.py average ADAPTER ADAPTER… OUT
 
 SOURCES are the sets as their makers publish them, DATA is what `gpu_run.py` made of them. Short records
 cost a CPU little, so most are short: facts that the model held before it was trained, word problems,
 requests that need no search although there is one. Passages in which a fact was changed, and a few percent
 of what it was trained on, keep it reading. OUT gets `train.jsonl` and `dev.jsonl`, for
-`rag-train sft --start`, and an evaluation set, `closed.jsonl`, with facts that the untouched model held.
+`rag-train sft --start`, each in two halves (`OUT/a`, `OUT/b`), since two processes on two cores read a third
+more than one on both; their mean is the result. `closed.jsonl` there is an evaluation set, with facts that
+the untouched model held.
 """
 
 # ruff: noqa: INP001 - a script, run by its path
@@ -22,6 +25,7 @@ from random import Random
 
 from corpus.settings import Settings
 from posttrain.asking import ask
+from posttrain.averaging import average_adapters
 from posttrain.data import chats
 from posttrain.data.facts import known_facts
 from posttrain.data.files import read_json_lines, read_records, write_records
@@ -65,6 +69,7 @@ _EACH_FACT = 3  # times, each with the system message of another day
 _WORD_PROBLEMS = 1400
 _NEED_NO_SEARCH = {"brainstorming", "creative_writing", "classification"}
 _CHATS = 350
+HALVES = ("a", "b")
 _CLOSED = 60  # of each kind, to evaluate on
 _DEV_SHARE = 0.04
 _LONGEST_FACT = 14  # words
@@ -156,8 +161,9 @@ def make(ingredients: Ingredients, out: Path, seed: int = 0) -> None:
     records = [each for each in records if each.id not in leaks]
     random.shuffle(records)
     dev = round(_DEV_SHARE * len(records))
-    write_records(out / "dev.jsonl", records[:dev])
-    write_records(out / "train.jsonl", records[dev:])
+    for half, name in enumerate(HALVES):
+        write_records(out / name / "dev.jsonl", records[:dev][half::2])
+        write_records(out / name / "train.jsonl", records[dev:][half::2])
     write_records(out / "closed.jsonl", ingredients.closed(random))
     print(f"{len(records) - dev} records to train on, {len(leaks)} left out")  # noqa: T201
 
@@ -166,6 +172,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "known":
         rows = list(held(sys.argv[2]))
         Path(sys.argv[3]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif sys.argv[1] == "average":
+        average_adapters([Path(each) for each in sys.argv[2:-1]], Path(sys.argv[-1]))
     else:
         given = [Path(each) for each in sys.argv[2:]]
         make(Ingredients(*given[:3]), given[3])

@@ -8,7 +8,7 @@ import pytest
 from posttrain.data.facts import known_facts
 from posttrain.data.files import read_records, write_records
 from posttrain.data.reading import SQUAD, grounded_record
-from posttrain.recipes.more_skills import REPLAY, Ingredients, make
+from posttrain.recipes.more_skills import HALVES, REPLAY, Ingredients, make
 from rag_service.answering.conversation import Record, SourcePassage, assistant, user
 
 HELD = "The capital of France is Paris. It lies on the Seine."
@@ -53,7 +53,7 @@ def test_what_is_trained_on_shares_nothing_with_what_is_evaluated_on(
 ) -> None:
     """A record of an evaluation set is left out; of the facts those that the model held are taken."""
     make(ingredients, tmp_path / "mix")
-    trained = [*read_records(tmp_path / "mix" / "train.jsonl"), *read_records(tmp_path / "mix" / "dev.jsonl")]
+    trained = _mixed(tmp_path / "mix")
     names = {record.id.rpartition("-")[0] for record in trained}
     assert set(REPLAY) - {"unknown"} <= names
     assert "squad_answers-3" not in {record.id for record in trained}
@@ -72,11 +72,20 @@ def test_requests_that_need_no_document_are_made_where_a_search_is_offered(
     """The same inputs give the same records."""
     make(ingredients, tmp_path / "one")
     make(ingredients, tmp_path / "two")
-    first, second = (list(read_records(tmp_path / name / "train.jsonl")) for name in ("one", "two"))
+    first, second = (_mixed(tmp_path / name) for name in ("one", "two"))
     assert first == second
     chats = [each for each in first if each.task == "chat"]
     assert chats
     assert all("search" in each.messages[0].text.lower() for each in chats)
+
+
+def _mixed(folder: Path) -> list[Record]:
+    return [
+        record
+        for half in HALVES
+        for name in ("train", "dev")
+        for record in read_records(folder / half / f"{name}.jsonl")
+    ]
 
 
 def _answered(name: str, number: int) -> Record:

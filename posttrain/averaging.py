@@ -1,0 +1,36 @@
+"""The mean of several adapters that went on from the same one: often better than each of them.
+
+A uniform soup (Wortsman et al. 2022, arXiv:2203.05482, section 2). The low-rank factors are averaged, not
+their products, so that the rank stays: near one starting point the two differ little.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from corpus.errors import ModelError
+from rag_service.answering.adapter import CONFIG_FILE, WEIGHTS_FILE, read_weights
+
+
+def average_adapters(folders: Sequence[Path], out: Path) -> None:
+    """Write the mean of the adapters' weights to `out`, with the first one's configuration and tokenizer.
+
+    Raises:
+        ModelError: there are fewer than two, or they have other ranks, layers or tokens.
+    """
+    if len(folders) < 2:  # noqa: PLR2004 - a mean is of two or more
+        raise ModelError("A mean is taken of two adapters or more; name their folders.")
+    adapters = [read_weights(folder) for folder in folders]
+    shapes = [{name: tensor.shape for name, tensor in adapter.items()} for adapter in adapters]
+    if any(each != shapes[0] for each in shapes):
+        raise ModelError(
+            "The adapters have other ranks, layers or tokens; only runs of one start have a mean."
+        )
+    mean = {name: torch.stack([each[name].float() for each in adapters]).mean(0) for name in adapters[0]}
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(mean, out / WEIGHTS_FILE)
+    for name in (CONFIG_FILE, "tokenizer.json"):
+        shutil.copyfile(folders[0] / name, out / name)
