@@ -5,7 +5,8 @@ last event is `Done`, with the whole answer.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from rag_service.answering.calculator import calculate
 from rag_service.answering.chat_model import Cancelled, ChatModel, Fingerprint, GenerationCancelled, Sampling
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
-from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
+from rag_service.answering.draft import Answer, AnswerRequest, Attempt, Draft, Timings
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
 from rag_service.answering.markers import Delta, without_control_tokens
 from rag_service.answering.prompt import (
@@ -41,6 +42,8 @@ __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Tim
 
 _BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
 _STEPS = Sampling(max_tokens=96)
+_TRIES = 16  # at a sum
+_DRAWN_AT = 0.8  # temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,6 @@ class Answerer:
         untrained = bool(draft.facts) and self._model.skill == "none"
         if untrained and request.reasoning:
             yield from self._steps(draft, prompt, cancelled)
-        loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
         refusing = draft.evidence is None or draft.evidence < LIKELIER_THAN_NOT
         sampling = replace(
             request.sampling,
@@ -176,20 +178,57 @@ class Answerer:
         )
         sampling = _BRIEFLY if untrained else sampling
         draft.withheld = bool(draft.facts or draft.told)
+        if draft.told and not draft.facts and sampling.calculator == "must":
+            yield from self._compute(request, draft, prompt, sampling, cancelled)
+        else:
+            yield from self._let_write(request, draft, prompt, sampling, cancelled)
+
+    def _let_write(
+        self, request: AnswerRequest, draft: Draft, prompt: Prompt, sampling: Sampling, cancelled: Cancelled
+    ) -> Generator[Event]:
+        """Yield what one turn of the model brings."""
+        loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
             said = loop.run(turn, sampling)
-            for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
-                if isinstance(event, Delta):
-                    draft.hear(event)
-                else:
-                    draft.withheld |= event.tool == "search" and self._reads_along
-                if not (isinstance(event, Delta) and draft.withheld):
-                    yield event
-            draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
+            try:
+                for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
+                    draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
+                    if isinstance(event, Delta):
+                        draft.hear(event)
+                    else:
+                        draft.withheld |= event.tool == "search" and self._reads_along
+                    if not (isinstance(event, Delta) and draft.withheld):
+                        yield event
+            finally:  # whoever reads may have had enough
+                draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
+                draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
         if loop.end == "cancelled":
             raise GenerationCancelled("Nobody waits for this answer any more.")
-        draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
+
+    def _compute(
+        self, request: AnswerRequest, draft: Draft, prompt: Prompt, sampling: Sampling, cancelled: Cancelled
+    ) -> Iterator[Event]:
+        """Let a small model try a sum again where its first one does not hold, until two that do agree.
+
+        What it computes first is often of whatever numbers stand near, while the right sum is likely too:
+        self-consistency (Wang et al. 2022, arXiv:2203.11171), over what can be checked. Without two, the
+        first stands, to be refused.
+        """
+        before, tries = draft.attempt, list[Attempt]()
+        for number in range(_TRIES):
+            draft.go_back_to(before)
+            drawn = replace(sampling, temperature=_DRAWN_AT, seed=number) if number else sampling
+            with closing(self._let_write(request, draft, prompt, drawn, cancelled)) as events:
+                for _ in events:  # nobody is to see calculations that are given up
+                    if number and draft.tool_calls and not _computed(draft):
+                        break
+            tries.append(draft.attempt)
+            if _computed(draft) and (number == 0 or any(_same_result(each, draft) for each in tries[1:-1])):
+                break
+        else:
+            draft.go_back_to(tries[0])
+        yield from draft.tool_calls
 
     def _steps(self, draft: Draft, prompt: Prompt, cancelled: Cancelled) -> Iterator[Delta]:
         """An untrained model writes its steps for themselves: together with them it finds no end."""
@@ -213,6 +252,7 @@ class Answerer:
             max_tokens=request.sampling.max_tokens,
             opening=opening,
         )
+        draft.shown = {each.chunk_id: each.text for each in prompt.in_context}
         whole = {each.chunk_id: each for each in draft.passages}
         return replace(prompt, in_context=tuple(whole[each.chunk_id] for each in prompt.in_context))
 
@@ -309,8 +349,17 @@ def _worked_out(draft: Draft, best: str) -> str | None:
     return f"{best.rstrip('. ')}; {expression.replace('*', ' * ')} = {result}."
 
 
+def _same_result(attempt: Attempt, draft: Draft) -> bool:
+    """Tell whether another try came to the draft's result, and holds as well."""
+    results = [call.output for call in attempt.tool_calls if call.tool == "calculate"]
+    held = computed_from(draft.query, attempt.tool_calls, draft.texts_of(attempt.read))
+    return (
+        held and results[-1:] == [call.output for call in draft.tool_calls if call.tool == "calculate"][-1:]
+    )
+
+
 def _computed(draft: Draft) -> bool:
-    return computed_from(draft.query, draft.tool_calls, [passage.text for passage in draft.read])
+    return computed_from(draft.query, draft.tool_calls, draft.texts_of(draft.read))
 
 
 def _is_refusal(draft: Draft) -> bool:

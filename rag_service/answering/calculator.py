@@ -60,6 +60,18 @@ def calculate(expression: str) -> Calculation:
         return Calculation(expression.strip(), _shown(value))
 
 
+def as_tree(expression: str) -> ast.expr:
+    """Return the expression that `calculate` evaluates, parsed.
+
+    Raises:
+        CalculationError: it is none.
+    """
+    try:
+        return ast.parse(_normalised(expression), mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise CalculationError(f"{expression!r} is no arithmetic that can be computed.") from error
+
+
 def _normalised(expression: str) -> str:
     if len(expression) > MAX_EXPRESSION:
         raise CalculationError(f"The expression is longer than {MAX_EXPRESSION} characters.")

@@ -1,7 +1,7 @@
 """What is asked for, what comes out, and the answer in the making between them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -83,6 +83,18 @@ class Answer:
         return "refused" if self.refusal else "answered"
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a model wrote in one try, what it had read by then, and the tools it used."""
+
+    text: str
+    marked_refusal: bool
+    reasoning: str
+    read: tuple[Passage, ...]
+    tool_calls: tuple[ToolCall, ...]
+    transcript: str
+
+
 @dataclass(slots=True)
 class Draft:
     """An answer in the making."""
@@ -101,6 +113,7 @@ class Draft:
     reasoning: str = ""
     marked_refusal: bool = False
     read: tuple[Passage, ...] = ()
+    shown: Mapping[int, str] = field(default_factory=dict)  # by chunk id, what the model reads of a passage
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage = field(default_factory=Usage)
     transcript: str = ""
@@ -120,6 +133,23 @@ class Draft:
     def generation(self) -> str | None:
         """The index generation that was searched."""
         return self.found.generation if self.found else None
+
+    def texts_of(self, passages: Sequence[Passage]) -> list[str]:
+        """Return what the model has read of these passages: excerpts, or all of what it found by itself."""
+        return [self.shown.get(passage.chunk_id, passage.text) for passage in passages]
+
+    @property
+    def attempt(self) -> Attempt:
+        """What was written so far."""
+        return Attempt(
+            self.text, self.marked_refusal, self.reasoning, self.read, self.tool_calls, self.transcript
+        )
+
+    def go_back_to(self, attempt: Attempt) -> None:
+        """Forget what was written since; what that took in tokens and time stays counted."""
+        self.text, self.marked_refusal = attempt.text, attempt.marked_refusal
+        self.reasoning, self.transcript = attempt.reasoning, attempt.transcript
+        self.read, self.tool_calls = attempt.read, attempt.tool_calls
 
     def hear(self, delta: Delta) -> None:
         """Take in a piece of what the model says."""

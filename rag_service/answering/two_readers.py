@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import exp, log
 
 from rag_service.answering.citation_markers import take_markers
+from rag_service.answering.dimensions import holds_together
 from rag_service.answering.quoting import agrees
 from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.numbers import number_words_in, numbers_in
@@ -34,6 +35,10 @@ _SHORT = 6  # words
 _WORD = re.compile(r"\w+")
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _SIGNS = re.compile(r"[-+*/()]")
+_CONSTANTS = (
+    ("2", re.compile(r"\b(?:back|return|both|twice|double)\b", re.IGNORECASE)),
+    ("100", re.compile(r"%|\bper ?cent", re.IGNORECASE)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def settle(
     the year that was asked for, is none either.
     """
     if said.computed or needs_a_sum(question):
-        return said.text if said.computed else None
+        return said.text if said.computed and not measures_another(question, said.text) else None
     plain = take_markers(said.text)[0].strip(" .")
     own = "" if said.refused else plain
     told = _likeliest(own, every)
@@ -167,13 +172,15 @@ def computed_from(question: str, calls: Sequence[ToolCall], texts: Sequence[str]
     """Tell whether something was calculated that may be an answer.
 
     Its numbers must stand in the question or the texts, all that the question counts with must be among them
-    if it surely asks for a sum, and how much or how many is no negative number.
+    if it surely asks for a sum, their dimensions must fit, and how much or how many is no negative number.
     """
     sums = [call for call in calls if call.tool == "calculate"]
-    if not sums or sums[-1].output.startswith("-") or not sums[-1].output[-1:].isdigit():
+    if not sums or sums[-1].output.startswith("-") or not all(call.output[-1:].isdigit() for call in sums):
         return False
     used = numbers_in(_SIGNS.sub(" ", " ".join(call.input for call in sums)))
-    known = [question, *texts]
+    known = [question, *texts, *(call.output for call in sums[:-1])]
     told = frozenset().union(*(numbers_in(text) | number_words_in(text) for text in known))
+    told |= {number for number, form in _CONSTANTS if form.search(question)}
     counts = counts_in(question) if needs_a_sum(question) else frozenset()
-    return counts <= used <= told
+    computed = [(call.input, call.output) for call in sums]
+    return counts <= used <= told and holds_together(computed, question, texts)

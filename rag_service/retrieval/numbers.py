@@ -56,18 +56,35 @@ def number_words_in(text: str) -> frozenset[str]:
     return frozenset(_number_words(text))
 
 
+def placed_numbers(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield each number in figures or letters, in the form of `numbers_in`, and the characters it takes."""
+    for match in _NUMBER.finditer(text):
+        yield _form_of(match), match.start(), match.end()
+    for match in _NUMBER_WORDS.finditer(text):
+        yield _form_of_words(match), match.start(), match.end()
+
+
+def plain_number(digits: str) -> str:
+    """Return a number's one form, as `numbers_in` gives it."""
+    return _one_form(digits, 0)
+
+
 def _numbers(text: str) -> Iterator[str]:
     for year, month, day in _ISO_DATE.findall(text):
         if 1 <= int(month) <= len(_MONTHS_IN_ORDER):
             yield from (year, _MONTHS_IN_ORDER[int(month) - 1], str(int(day)))
     rest = _ISO_DATE.sub(" ", text)
     for match in _NUMBER.finditer(rest):
-        scale = match["scale"]
-        digits = match[0][: -len(scale) - 1] if scale else match[0]
-        yield _one_form(digits, _SCALES[scale.lower()] if scale else 0)
+        yield _form_of(match)
     for match in _MONTH.finditer(rest):
         if match[1][0].isupper() and _stands_in_a_date(rest, match):
             yield MONTHS[match[1].lower()]
+
+
+def _form_of(match: re.Match[str]) -> str:
+    scale = match["scale"]
+    digits = match[0][: -len(scale) - 1] if scale else match[0]
+    return _one_form(digits, _SCALES[scale.lower()] if scale else 0)
 
 
 def _one_form(digits: str, power: int) -> str:
@@ -91,10 +108,13 @@ def _stands_in_a_date(text: str, match: re.Match[str]) -> bool:
 
 
 def _number_words(text: str) -> Iterator[str]:
-    for match in _NUMBER_WORDS.finditer(text):
-        value = sum(_VALUES.get(word.lower(), 1) for word in match.group("tens", "unit", "alone") if word)
-        power = _SCALES[match["scale"].lower()] if match["scale"] else 0
-        yield _plain(Decimal(value).scaleb(power))
+    return (_form_of_words(match) for match in _NUMBER_WORDS.finditer(text))
+
+
+def _form_of_words(match: re.Match[str]) -> str:
+    value = sum(_VALUES.get(word.lower(), 1) for word in match.group("tens", "unit", "alone") if word)
+    power = _SCALES[match["scale"].lower()] if match["scale"] else 0
+    return _plain(Decimal(value).scaleb(power))
 
 
 def _plain(value: Decimal) -> str:

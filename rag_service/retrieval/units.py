@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 Quantity = Literal[
@@ -62,6 +63,10 @@ _UNITS: tuple[tuple[Quantity, tuple[str, ...]], ...] = (
 _FORMS = [
     (kind, re.compile(rf"(?<![^\W\d])(?:{'|'.join(forms)})(?!\w)", re.IGNORECASE)) for kind, forms in _UNITS
 ]
+_ONE = "|".join(rf"(?P<{kind}>{'|'.join(forms)})" for kind, forms in _UNITS)
+_BEHIND = re.compile(rf"(?:[\s-]|\s?(?=°))?(?:[A-Z]\w+ )?(?:{_ONE})(?!\w)")
+_BY = re.compile(rf"(?: of \w+)?(?: (?:per|an?|each|every) |\s?/\s?)(?:{_ONE})(?!\w)", re.IGNORECASE)
+_MONEY_SIGN = re.compile(r"[$€£¥]\s?$")
 _ASKED: tuple[tuple[Quantity, str], ...] = (
     ("length", r"how (?:deep|high|tall|wide|far|thick|close|near)\b"),
     ("speed", r"how fast\b|\b(?:top|average|wind) speed\b"),
@@ -83,6 +88,22 @@ def quantities_in(text: str) -> frozenset[Quantity]:
     return frozenset(found)
 
 
+def unit_behind(text: str, start: int, end: int) -> tuple[Quantity | None, Quantity | None]:
+    """Return what the number at these characters measures, and what each of that is of: litres, an hour.
+
+    None where no known unit follows.
+    """
+    own = _BEHIND.match(text, end)
+    if own is None:
+        return ("money" if _MONEY_SIGN.search(text, max(0, start - 2), start) else None), None
+    by = _BY.match(text, own.end())
+    return _kind(own), _kind(by) if by else None
+
+
+def _kind(match: re.Match[str]) -> Quantity:
+    return next(kind for kind, _ in _UNITS if match[kind])
+
+
 def quantity_asked_for(question: str) -> Quantity | None:
     """Return what a question wants measured; None if it does not say."""
     asked = next((kind for kind, form in _FORMS_ASKED if form.search(question)), None)
@@ -90,6 +111,16 @@ def quantity_asked_for(question: str) -> Quantity | None:
         return asked
     counted = _COUNTED.search(question)
     return next(iter(quantities_in(counted[1])), None) if counted else None
+
+
+def quantity_of(question: str, texts: Iterable[str]) -> Quantity | None:
+    """Return what a question wants measured, if need be by the texts: diesel, by "litres of diesel" there."""
+    counted = _COUNTED.search(question)
+    if (asked := quantity_asked_for(question)) or counted is None:
+        return asked
+    behind = re.compile(rf"(?:{_ONE}) of {re.escape(counted[1].split()[0])}\b", re.IGNORECASE)
+    found = next((match for text in texts if (match := behind.search(text))), None)
+    return _kind(found) if found else None
 
 
 def measures_another(question: str, answer: str) -> bool:

@@ -421,3 +421,38 @@ def test_a_large_model_that_searches_by_itself_is_not_judged_afterwards(ask: Ask
 
     answer = last(ask(speaker, QUESTION, skill="instructed", mode="auto", read=finds("Orson Kovacs")))
     assert (answer.status, answer.evidence) == ("answered", None)
+
+
+SUM = "How many litres of diesel do the two generators of the Vostrel station burn together?"
+
+
+def computes(*expressions: str) -> Speaker:
+    """Return a speaker that tries these sums one after the other, the last one again and again."""
+    left = list(expressions)
+
+    def speak(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
+        if parts and parts[-1].type == "calculate_result":
+            return [Delta("text", f"{parts[-1].text} litres [1].")]
+        return [Call("calculate", left.pop(0) if len(left) > 1 else left[0])]
+
+    return speak
+
+
+def test_a_sum_that_does_not_hold_is_tried_again_until_two_agree(ask: Ask) -> None:
+    """Of the tries that were given up nothing is told; their tokens are counted."""
+    events = ask(computes("13+30", "2*13", "13*13", "2*13"), SUM, read=finds("13 litres"))
+    answer = last(events)
+    assert answer.text == "26 litres [1]."
+    assert [event for event in events if isinstance(event, ToolCall)] == [ToolCall("calculate", "2*13", "26")]
+    assert answer.tool_calls == (ToolCall("calculate", "2*13", "26"),)
+    once = last(ask(computes("2*13"), SUM, read=finds("13 litres")))
+    assert once.text == answer.text
+    assert answer.usage.completion_tokens > once.usage.completion_tokens
+
+
+@pytest.mark.parametrize("tries", [("13+30",), ("13+30", "2*13", "13+30"), ("13*13",)])
+def test_a_sum_that_no_two_tries_agree_on_is_refused(ask: Ask, tries: tuple[str, ...]) -> None:
+    """Whatever was computed then, it is not shown as an answer."""
+    answer = last(ask(computes(*tries), SUM, read=finds("13 litres")))
+    assert answer.refusal == "insufficient"
+    assert answer.tool_calls == (ToolCall("calculate", tries[0], answer.tool_calls[0].output),)

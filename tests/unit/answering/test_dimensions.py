@@ -1,0 +1,64 @@
+"""Sums whose numbers fit each other, and sums of whatever stood near."""
+
+import pytest
+
+from rag_service.answering.calculator import calculate
+from rag_service.answering.dimensions import holds_together
+
+BURNS = "At normal load Agnes burns 13 litres of diesel an hour."
+SHOP = (
+    "A woollen hat costs 85 crowns. An enamel mug costs 40 crowns. "
+    "A postcard costs 4 crowns. Together these make 7,819,200 crowns."
+)
+CAMP = "The camp is 86 kilometres inland. A Badger needs nine hours. Days away: 16. It was 1,640 metres high."
+BADGER = "A Badger burns 3.1 litres of diesel per kilometre with two sledges."
+DRILL = (
+    "In the season 2024/25 the hole was 1,131 metres deep; it is to be 1,850 metres. "
+    "At the end it was 1,214 metres deep. We drank to the 1,200 mark on 2 February."
+)
+HATS = "What do three woollen hats and two enamel mugs cost together?"
+
+
+@pytest.mark.parametrize(
+    ("expression", "question", "texts"),
+    [
+        ("13*24", "How many litres of diesel does Agnes burn in 24 hours?", [BURNS]),
+        ("3*85+2*40", HATS, [SHOP]),
+        ("3*85+2*40", HATS, ["A hat costs 85, a mug 40 crowns."]),
+        ("3.1*86*2", "How much diesel does a Badger need to the camp and back?", [CAMP, BADGER]),
+        ("1850-1214", "How many metres are still to be drilled?", [DRILL]),
+        ("2025-1985", "How old is the hut in 2025?", ["It was built in 1985."]),
+        ("(5+3)*12", "How many eggs are in 5 and 3 boxes?", ["A box holds 12 eggs."]),
+        ("40*3", "How far does it go in three hours?", ["The bus goes 40 km/h."]),
+        ("5*4", "How many square metres has the room?", ["It is 5 metres wide and 4 metres long."]),
+        ("312/24", "How many litres are that an hour?", ["It burnt 312 litres in 24 hours."]),
+        ("2*120", "How much are two?", ["A room is $120."]),
+    ],
+)
+def test_a_sum_that_holds_together(expression: str, question: str, texts: list[str]) -> None:
+    """Equal kinds are added, and the result is what is asked for."""
+    assert holds_together([(expression, calculate(expression).result)], question, texts)
+
+
+@pytest.mark.parametrize(
+    ("expression", "question", "texts"),
+    [
+        ("9*1640+16", "How much diesel does a Badger need to the camp and back?", [CAMP, BADGER]),
+        ("9*86*2", "How much diesel does a Badger need to the camp and back?", [CAMP, BADGER]),
+        ("3*85+4*40", HATS, [SHOP]),
+        ("7819200*85", HATS, [SHOP]),
+        ("1200-1131", "How many metres are still to be drilled?", [DRILL]),
+        ("1131-2024/25", "How many metres are still to be drilled?", [DRILL]),
+        ("13*24", "How many kilometres is it in 24 hours?", [BURNS]),
+    ],
+)
+def test_a_sum_of_whatever_stood_near(expression: str, question: str, texts: list[str]) -> None:
+    """Hours times metres, money times money, a year's number taken off metres, litres for kilometres."""
+    assert not holds_together([(expression, calculate(expression).result)], question, texts)
+
+
+def test_a_result_is_of_the_kind_that_it_was_computed_as() -> None:
+    """So a later sum may go on with it; litres are not added to kilometres."""
+    question, texts = "How much diesel is that together?", [BURNS, BADGER, CAMP]
+    assert holds_together([("13*24", "312"), ("312+3.1*86", "578.6")], f"{question} In 24 hours?", texts)
+    assert not holds_together([("13*24", "312"), ("312+86", "398")], f"{question} In 24 hours?", texts)
