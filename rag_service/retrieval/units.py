@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Quantity = Literal[
     "length", "area", "volume", "mass", "time", "power", "energy", "speed", "temperature", "money"
@@ -66,6 +66,26 @@ _FORMS = [
 _ONE = "|".join(rf"(?P<{kind}>{'|'.join(forms)})" for kind, forms in _UNITS)
 _BEHIND = re.compile(rf"(?:[\s-]|\s?(?=°))?(?:[A-Z]\w+ )?(?:{_ONE})(?!\w)")
 _BY = re.compile(rf"(?: of \w+)?(?: (?:per|an?|each|every) |\s?/\s?)(?:{_ONE})(?!\w)", re.IGNORECASE)
+_SHORT = {
+    "km": "kilometre",
+    "m": "metre",
+    "cm": "centimetre",
+    "feet": "foot",
+    "inches": "inch",
+    "kg": "kilogram",
+    "kilo": "kilogram",
+    "kilos": "kilogram",
+    "kw": "kilowatt",
+    "mw": "megawatt",
+    "gw": "gigawatt",
+    "w": "watt",
+    "kwh": "kilowatt hour",
+    "mwh": "megawatt hour",
+    "centuries": "century",
+    "m³": "cubic metre",
+    "m²": "square metre",
+    "km²": "square kilometre",
+}
 _MONEY_SIGN = re.compile(r"[$€£¥]\s?$")
 _ASKED: tuple[tuple[Quantity, str], ...] = (
     ("length", r"how (?:deep|high|tall|wide|far|thick|close|near)\b"),
@@ -88,20 +108,44 @@ def quantities_in(text: str) -> frozenset[Quantity]:
     return frozenset(found)
 
 
-def unit_behind(text: str, start: int, end: int) -> tuple[Quantity | None, Quantity | None]:
-    """Return what the number at these characters measures, and what each of that is of: litres, an hour.
+class Unit(NamedTuple):
+    """What is measured, and in which unit: volume, litre."""
+
+    kind: Quantity
+    name: str
+
+
+def unit_behind(text: str, start: int, end: int) -> tuple[Unit | None, Unit | None]:
+    """Return the unit of the number at these characters, and what each of it is of: litres, an hour.
 
     None where no known unit follows.
     """
     own = _BEHIND.match(text, end)
     if own is None:
-        return ("money" if _MONEY_SIGN.search(text, max(0, start - 2), start) else None), None
+        sign = _MONEY_SIGN.search(text, max(0, start - 2), start)
+        return (Unit("money", sign[0].strip()) if sign else None), None
     by = _BY.match(text, own.end())
-    return _kind(own), _kind(by) if by else None
+    return _unit(own), _unit(by) if by else None
 
 
-def _kind(match: re.Match[str]) -> Quantity:
-    return next(kind for kind, _ in _UNITS if match[kind])
+def unit_counted(question: str) -> Unit | None:
+    """Return the unit that a question asks for the number of; None if it is another thing."""
+    counted = _COUNTED.search(question)
+    found = _BEHIND.match(counted[1]) if counted else None
+    return _unit(found) if found else None
+
+
+def _unit(match: re.Match[str]) -> Unit:
+    kind = next(kind for kind, _ in _UNITS if match[kind])
+    return Unit(kind, _one_name(match[kind]))
+
+
+def _one_name(unit: str) -> str:
+    """Return one name for a unit's spellings: kilometre for kilometers and km."""
+    name = " ".join(unit.lower().replace("-", " ").split())
+    name = _SHORT.get(name, name)
+    name = re.sub(r"(met|lit)er(?=s?\b)", r"\1re", name)
+    return name.removesuffix("s") if name not in _SHORT.values() else name
 
 
 def quantity_asked_for(question: str) -> Quantity | None:
@@ -120,7 +164,7 @@ def quantity_of(question: str, texts: Iterable[str]) -> Quantity | None:
         return asked
     behind = re.compile(rf"(?:{_ONE}) of {re.escape(counted[1].split()[0])}\b", re.IGNORECASE)
     found = next((match for text in texts if (match := behind.search(text))), None)
-    return _kind(found) if found else None
+    return _unit(found).kind if found else None
 
 
 def measures_another(question: str, answer: str) -> bool:

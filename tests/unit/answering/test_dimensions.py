@@ -33,6 +33,10 @@ HATS = "What do three woollen hats and two enamel mugs cost together?"
         ("5*4", "How many square metres has the room?", ["It is 5 metres wide and 4 metres long."]),
         ("312/24", "How many litres are that an hour?", ["It burnt 312 litres in 24 hours."]),
         ("2*120", "How much are two?", ["A room is $120."]),
+        ("90+45", "How many minutes is it in all?", ["It takes 90 minutes, the way home 45 minutes."]),
+        ("3.5+2", "How far is it in total?", ["First it is 3.5 km, then 2 kilometers more."]),
+        ("4*3", "How much energy is used in three hours?", ["The stove takes 4 kilowatts."]),
+        ("2025-1985", "How many years was it open?", ["Opened in 1985, it was closed in 2025."]),
     ],
 )
 def test_a_sum_that_holds_together(expression: str, question: str, texts: list[str]) -> None:
@@ -49,6 +53,9 @@ def test_a_sum_that_holds_together(expression: str, question: str, texts: list[s
         ("7819200*85", HATS, [SHOP]),
         ("1200-1131", "How many metres are still to be drilled?", [DRILL]),
         ("1131-2024/25", "How many metres are still to be drilled?", [DRILL]),
+        ("90+2", "How long is it altogether?", ["It takes 90 minutes, the way home 2 hours."]),
+        ("48/24", "How many days is it?", ["It takes 48 hours with 24 people."]),
+        ("30+20", "What does it cost in total?", ["It is 30 euros, and 20 dollars at night."]),
         ("13*24", "How many kilometres is it in 24 hours?", [BURNS]),
     ],
 )

@@ -2,7 +2,15 @@
 
 import pytest
 
-from rag_service.retrieval.units import measures_another, quantities_in, quantity_asked_for
+from rag_service.retrieval.units import (
+    Unit,
+    measures_another,
+    quantities_in,
+    quantity_asked_for,
+    quantity_of,
+    unit_behind,
+    unit_counted,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +55,35 @@ def test_an_answer_that_measures_something_else_is_seen() -> None:
     assert not measures_another("How deep is the lake?", "1,214 metres")
     assert not measures_another("How deep is the lake?", "1,214")
     assert not measures_another("How far is it to the hut?", "an hour on foot")
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "by"),
+    [
+        ("13 litres of diesel an hour", Unit("volume", "litre"), Unit("time", "hour")),
+        ("13 liters", Unit("volume", "litre"), None),
+        ("13 km", Unit("length", "kilometre"), None),
+        ("13 kilometers", Unit("length", "kilometre"), None),
+        ("13-hour shifts", Unit("time", "hour"), None),
+        ("13 crowns a kilogram", Unit("money", "crown"), Unit("mass", "kilogram")),
+        ("13 Canadian dollars", Unit("money", "dollar"), None),
+        ("13 boxes", None, None),
+        ("13.", None, None),
+    ],
+)
+def test_the_unit_behind_a_number_has_one_name(text: str, unit: Unit | None, by: Unit | None) -> None:
+    """However it is spelt; with what each is of."""
+    assert unit_behind(text, 0, 2) == (unit, by)
+
+
+def test_a_sign_before_a_number_is_money() -> None:
+    """$120."""
+    assert unit_behind("A room is $120.", 11, 14) == (Unit("money", "$"), None)
+
+
+def test_what_is_counted_is_a_unit_or_measured_in_one() -> None:
+    """Litres are, diesel is where a text has litres of it."""
+    assert unit_counted("How many litres are left?") == Unit("volume", "litre")
+    assert unit_counted("How many boxes are left?") is None
+    assert quantity_of("How much diesel is left?", ["It has 40 litres of diesel."]) == "volume"
+    assert quantity_of("How much diesel is left?", ["It has a tank."]) is None
