@@ -1,6 +1,6 @@
 """How well search ranks: dense, BM25 and both, through the service's own code.
 
-    .venv/bin/python benchmarks/retrieval.py --workspace WORK SET… [--split test] [--reranker reader]
+    .venv/bin/python benchmarks/retrieval.py --workspace WORK SET… [--reranker reader] [--json FILE]
 
 Each SET is a folder in BEIR's layout (`benchmarks/make_sets.py` makes some). WORK keeps the databases, so
 that a second run embeds nothing; embedding takes about 30 documents a second on two cores.

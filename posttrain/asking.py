@@ -12,8 +12,9 @@ from rag_service.answering.markers import Call, Delta
 from rag_service.answering.prompt import Prompt, build_prompt, system_text
 from rag_service.answering.quoting import in_excerpts
 from rag_service.answering.refusals import SENTENCES, is_refusal
+from rag_service.answering.sums import computed_from
 from rag_service.answering.tools import ToolCall, ToolLoop, calculator_for
-from rag_service.answering.two_readers import Said, Told, computed_from, settle
+from rag_service.answering.two_readers import Said, Told, settle
 from rag_service.retrieval.passages import Passage, Scores
 from rag_service.retrieval.readings import Read
 
@@ -71,8 +72,8 @@ def ask(
 def _settled(
     written: Written, told: Sequence[Told], evidence: float, question: str, in_context: Sequence[Passage]
 ) -> Written:
-    """Where a reader has read as well: whose words stand, as in the service."""
-    computed = computed_from(question, written.calls, [passage.text for passage in written.read])
+    """Where a reader has read as well: whose words stand, as in the service; but a sum is tried once."""
+    computed = computed_from(question, written.calls, [passage.text for passage in in_context])
     said = Said(written.text, written.refused, computed)
     text = settle(question, said, told, evidence, in_context)
     if text is None:

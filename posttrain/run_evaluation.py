@@ -1,20 +1,15 @@
 """`rag-train eval`: from a folder of sets and a model to the answerer's table, with plots beside it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
-from corpus.embedding import Embedder, load_embedder
+from corpus.embedding import Embedder
 from corpus.errors import InvalidRequest
 from corpus.settings import Settings
 from posttrain.calibration import Judged, Search, brier_score, judge_evidence
-from posttrain.cli.probe import progress_line
-from posttrain.cli.retriever import opened_collection
 from posttrain.data.files import read_records
-from posttrain.evaluate import SETS, Evaluation, evaluate
+from posttrain.evaluate import SETS, Progress, evaluate
 from posttrain.evaluation_report import (
     evaluation_json,
     evaluation_markdown,
@@ -26,16 +21,16 @@ from posttrain.plots import draw_calibration, draw_comparison
 from posttrain.sampling import load_sampler
 from rag_service.answering.conversation import Record
 from rag_service.answering.local_model import load_chat_model
+from rag_service.evaluation.measures import Estimate
 from rag_service.retrieval.reader import configured_reader
 
-_PASSAGES = 5  # as many as the records of a reading set have
 _CHAT = "chat"
 Sets = Mapping[str, Sequence[Record]]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRun:
-    """What `rag-train eval` was asked for; with a collection, reading is also asked over what it finds."""
+    """What `rag-train eval` was asked for."""
 
     folder: Path
     model: str
@@ -43,11 +38,14 @@ class EvaluationRun:
     adapter: str = ""
     against: Path | None = None
     limit: int | None = None
-    collection: str | None = None
 
 
-def run_evaluation(run: EvaluationRun) -> None:
-    """Measure, and write evaluation.json, evaluation.md and, if they can be drawn, plots.
+def run_evaluation(
+    run: EvaluationRun, settings: Settings, embedder: Embedder, search: Search | None, progress: Progress
+) -> str:
+    """Measure, write evaluation.json, evaluation.md and, if they can be drawn, plots; return the table.
+
+    With `search` the questions of reading.jsonl are also asked over what it finds.
 
     Raises:
         InvalidRequest: the folder has no set.
@@ -55,7 +53,16 @@ def run_evaluation(run: EvaluationRun) -> None:
     files = _files(run.folder)
     before = read_evaluation(run.against, files) if run.against else None
     sets = {path.stem: list(read_records(path))[: run.limit] for path in files}
-    evaluation, judged = _measured(run, sets)
+    evaluation = evaluate(
+        load_chat_model(run.model, models_dir=settings.models_dir, adapter=run.adapter),
+        sets,
+        search=search,
+        embedder=embedder,
+        read=configured_reader(settings.reader),
+        progress=progress,
+    )
+    judged = list(judge_evidence(sets.get("reading", ()), embedder, search))
+    evaluation = with_measures(evaluation, _more_measures(run, settings, sets, judged))
     compared = [before, evaluation] if before else [evaluation]
     run.out.mkdir(parents=True, exist_ok=True)
     (run.out / "evaluation.json").write_text(evaluation_json(evaluation, files), encoding="utf-8")
@@ -63,7 +70,7 @@ def run_evaluation(run: EvaluationRun) -> None:
     (run.out / "evaluation.md").write_text(table, encoding="utf-8")
     drawn = draw_comparison(compared, run.out / "evaluation.png")
     draw_calibration(judged, run.out / "evidence.png")
-    typer.echo(f"\n{table}\nin {run.out}" + ("" if drawn else " (install matplotlib for plots)"))
+    return f"{table}\nin {run.out}" + ("" if drawn else " (install matplotlib for plots)")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -74,32 +81,13 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _measured(run: EvaluationRun, sets: Sets) -> tuple[Evaluation, list[Judged]]:
-    settings = Settings.load()
-    with _opened(run.collection) as (search, embedder):
-        evaluation = evaluate(
-            load_chat_model(run.model, models_dir=settings.models_dir, adapter=run.adapter),
-            sets,
-            search=search,
-            embedder=embedder,
-            read=configured_reader(settings.reader),
-            progress=progress_line("asked", "records"),
-        )
-        judged = list(judge_evidence(sets.get("reading", ()), embedder, search))
+def _more_measures(
+    run: EvaluationRun, settings: Settings, sets: Sets, judged: Sequence[Judged]
+) -> dict[str, Estimate]:
+    more: dict[str, Estimate] = {}
     if judged:
-        evaluation = with_measures(evaluation, {"evidence: Brier score": brier_score(judged)})
+        more["evidence: Brier score"] = brier_score(judged)
     if chats := sets.get(_CHAT):
         found = load_sampler(run.model, models_dir=settings.models_dir, adapter=run.adapter)
-        perplexity = chat_perplexity(found.model, found.template, chats)
-        evaluation = with_measures(evaluation, {"chat perplexity": perplexity})
-    return evaluation, judged
-
-
-@contextmanager
-def _opened(collection: str | None) -> Iterator[tuple[Search | None, Embedder]]:
-    """Yield the real retriever over a collection, if one is asked for, and the embedder."""
-    if collection is None:
-        yield None, load_embedder(Settings.load().embedder)
-        return
-    with opened_collection(collection) as (search, embedder):
-        yield lambda question: search(question, _PASSAGES), embedder
+        more["chat perplexity"] = chat_perplexity(found.model, found.template, chats)
+    return more

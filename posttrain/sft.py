@@ -239,7 +239,7 @@ class _Run:
         torch.cuda.set_rng_state_all(state["random_cuda"])
         points = [Point(**point) for point in state["curve"]]
         self.progress = Progress(state["step"], points, [(step, loss) for step, loss in state["dev"]])
-        self._began -= state["seconds"]
+        self._began -= state.get("seconds", 0.0)
 
     def _rows(self, epoch: int) -> list[Row]:
         """Pack the epoch's rows; only the present epoch is kept."""

@@ -1,9 +1,19 @@
 """`rag-train eval`: the answerer's table."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from posttrain.cli.retriever import opened_collection
+
+if TYPE_CHECKING:
+    from corpus.embedding import Embedder
+    from posttrain.calibration import Search
+
+_PASSAGES = 5  # as many as the records of a reading set have
 
 
 def evaluate(
@@ -22,6 +32,24 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a model on records that it was not trained on, through the service's own prompt and tools."""
+    from corpus.settings import Settings
+    from posttrain.cli.probe import progress_line
     from posttrain.run_evaluation import EvaluationRun, run_evaluation
 
-    run_evaluation(EvaluationRun(folder, model, out, adapter, against, limit, collection))
+    run = EvaluationRun(folder, model, out, adapter, against, limit)
+    with _opened(collection) as (search, embedder):
+        told = run_evaluation(run, Settings.load(), embedder, search, progress_line("asked", "records"))
+    typer.echo(f"\n{told}")
+
+
+@contextmanager
+def _opened(collection: str | None) -> "Iterator[tuple[Search | None, Embedder]]":
+    """Yield the real retriever over a collection, if one is asked for, and the embedder."""
+    from corpus.embedding import load_embedder
+    from corpus.settings import Settings
+
+    if collection is None:
+        yield None, load_embedder(Settings.load().embedder)
+        return
+    with opened_collection(collection) as (search, embedder):
+        yield lambda question: search(question, _PASSAGES), embedder

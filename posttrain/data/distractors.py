@@ -96,7 +96,9 @@ class RetrievedPool:
         self._search = search
         self._split_of = split_of
 
-    def near_misses(self, parts: Grounded, count: int, _random: Random) -> list[SourcePassage]:
+    def near_misses(
+        self, parts: Grounded, count: int, _random: Random, *, besides: Sequence[str] = ()
+    ) -> list[SourcePassage]:
         """Return what is found for the question; see `PassagePool`. Where too little is, there are fewer."""
         own = {passage.id for passage in parts.passages}
         found = (
@@ -106,7 +108,8 @@ class RetrievedPool:
             )
             if self._split_of is None or self._split_of(each.document_title) == parts.record.split
         )
-        fitting = (each for each in found if each.id not in own and not _tells(each, parts.record.meta.gold))
+        answers = (*parts.record.meta.gold, *besides)
+        fitting = (each for each in found if each.id not in own and not _tells(each, answers))
         return list(islice(fitting, max(count, 0)))
 
 

@@ -23,7 +23,7 @@ def known_facts() -> Iterator[Record]:
             id=f"fact-{number}",
             task="probe_known",
             split=split_of(core, dev_percent=_DEV_PERCENT),
-            messages=(user(question), assistant(f"{answers[0].rstrip('.')}.")),
+            messages=(user(question), assistant(f"{answers[0][0].upper()}{answers[0][1:].rstrip('.')}.")),
             meta=Meta(gold=answers, answerable=False, source=SOURCE.name, license=SOURCE.license),
         )
 
@@ -40,7 +40,7 @@ def _questions() -> Iterator[tuple[str, str, tuple[str, ...]]]:
         elif line and not line.startswith("#"):
             subject, _, told = line.partition(" = ")
             answers = tuple(each.strip() for each in told.split(" / "))
-            core = (answers[-1] if by_answer else subject).removeprefix("the ")
+            core = (answers[0] if by_answer else subject).removeprefix("the ")
             for form in forms:
                 gaps = subject.split(",") if form.count("{}") > 1 else [subject]
                 question = form.format(*gaps)

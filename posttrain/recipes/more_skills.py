@@ -29,6 +29,7 @@ from posttrain.averaging import average_adapters
 from posttrain.data import chats
 from posttrain.data.facts import known_facts
 from posttrain.data.files import read_json_lines, read_records, write_records
+from posttrain.data.reading import split_of
 from posttrain.data.statistics import Shingles, texts_of
 from posttrain.data.word_problems import word_problems
 from posttrain.mix import introduced
@@ -71,13 +72,13 @@ _NEED_NO_SEARCH = {"brainstorming", "creative_writing", "classification"}
 _CHATS = 350
 HALVES = ("a", "b")
 _CLOSED = 60  # of each kind, to evaluate on
-_DEV_SHARE = 0.04
+_DEV_PERCENT = 4
 _LONGEST_FACT = 14  # words
 _SENTENCE_END = re.compile(r"(?<=[.!])\s")
 _BRIEFLY = Sampling(max_tokens=32)
 
 
-def held(model_name: str) -> Iterator[dict[str, object]]:
+def ask_facts(model_name: str) -> Iterator[dict[str, object]]:
     """Ask an untouched model for every fact; yield question, reply, and whether a right answer is in it."""
     model = load_chat_model(model_name, models_dir=Settings.load().models_dir)
     for record in known_facts():
@@ -97,10 +98,10 @@ class Ingredients:
     def closed(self, random: Random) -> list[Record]:
         """Return questions without documents that are held back: half unknown, half held."""
         unknown = [each for each in read_records(self.data / "unknown.jsonl") if each.split == "dev"]
-        held = list(self._held("dev"))
+        known = list(self._held("dev"))
         return [
             *random.sample(unknown, min(_CLOSED, len(unknown))),
-            *random.sample(held, min(_CLOSED, len(held))),
+            *random.sample(known, min(_CLOSED, len(known))),
         ]
 
     def all(self, random: Random) -> Iterator[Record]:
@@ -146,6 +147,10 @@ def _in_short(record: Record, said: str) -> str:
     return first if whole and contains_gold(first, record.meta.gold) else record.messages[-1].text
 
 
+def _side_of(record: Record) -> str:
+    return split_of(record.messages[-2].text, dev_percent=_DEV_PERCENT)
+
+
 def _introduced(records: Iterable[Record], random: Random) -> Iterator[Record]:
     return (introduced(record, random, share=0.97) for record in records)
 
@@ -160,17 +165,17 @@ def make(ingredients: Ingredients, out: Path, seed: int = 0) -> None:
     leaks = {each.id for each in shingles.leaks(each for each in records if each.task != "identity")}
     records = [each for each in records if each.id not in leaks]
     random.shuffle(records)
-    dev = round(_DEV_SHARE * len(records))
-    for half, name in enumerate(HALVES):
-        write_records(out / name / "dev.jsonl", records[:dev][half::2])
-        write_records(out / name / "train.jsonl", records[dev:][half::2])
+    for split in ("train", "dev"):
+        kept = [each for each in records if _side_of(each) == split]  # all that ask the same on one side
+        for half, name in enumerate(HALVES):
+            write_records(out / name / f"{split}.jsonl", kept[half::2])
     write_records(out / "closed.jsonl", ingredients.closed(random))
-    print(f"{len(records) - dev} records to train on, {len(leaks)} left out")  # noqa: T201
+    print(f"{len(records)} records, {len(leaks)} left out")  # noqa: T201
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "known":
-        rows = list(held(sys.argv[2]))
+        rows = list(ask_facts(sys.argv[2]))
         Path(sys.argv[3]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     elif sys.argv[1] == "average":
         average_adapters([Path(each) for each in sys.argv[2:-1]], Path(sys.argv[-1]))

@@ -6,7 +6,6 @@ last event is `Done`, with the whole answer.
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -15,7 +14,7 @@ from rag_service.answering.calculator import calculate
 from rag_service.answering.chat_model import Cancelled, ChatModel, Fingerprint, GenerationCancelled, Sampling
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
-from rag_service.answering.draft import Answer, AnswerRequest, Attempt, Draft, Timings
+from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
 from rag_service.answering.markers import Delta, without_control_tokens
 from rag_service.answering.prompt import (
@@ -28,8 +27,9 @@ from rag_service.answering.prompt import (
 )
 from rag_service.answering.quoting import agrees, holds, in_excerpts, rate_times_count
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
+from rag_service.answering.sums import compute, is_computed
 from rag_service.answering.tools import Search, ToolCall, ToolLoop, calculator_for
-from rag_service.answering.two_readers import Said, computed_from, settle
+from rag_service.answering.two_readers import Said, settle
 from rag_service.answering.verification import Entails
 from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.follow_ups import query_of
@@ -42,8 +42,6 @@ __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Tim
 
 _BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
 _STEPS = Sampling(max_tokens=96)
-_TRIES = 16  # at a sum
-_DRAWN_AT = 0.8  # temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +177,9 @@ class Answerer:
         sampling = _BRIEFLY if untrained else sampling
         draft.withheld = bool(draft.facts or draft.told)
         if draft.told and not draft.facts and sampling.calculator == "must":
-            yield from self._compute(request, draft, prompt, sampling, cancelled)
+            # Nobody is to see the sums of tries that were given up.
+            compute(draft, sampling, lambda drawn: self._let_write(request, draft, prompt, drawn, cancelled))
+            yield from draft.tool_calls
         else:
             yield from self._let_write(request, draft, prompt, sampling, cancelled)
 
@@ -205,30 +205,6 @@ class Answerer:
                 draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
         if loop.end == "cancelled":
             raise GenerationCancelled("Nobody waits for this answer any more.")
-
-    def _compute(
-        self, request: AnswerRequest, draft: Draft, prompt: Prompt, sampling: Sampling, cancelled: Cancelled
-    ) -> Iterator[Event]:
-        """Let a small model try a sum again where its first one does not hold, until two that do agree.
-
-        What it computes first is often of whatever numbers stand near, while the right sum is likely too:
-        self-consistency (Wang et al. 2022, arXiv:2203.11171), over what can be checked. Without two, the
-        first stands, to be refused.
-        """
-        before, tries = draft.attempt, list[Attempt]()
-        for number in range(_TRIES):
-            draft.go_back_to(before)
-            drawn = replace(sampling, temperature=_DRAWN_AT, seed=number) if number else sampling
-            with closing(self._let_write(request, draft, prompt, drawn, cancelled)) as events:
-                for _ in events:  # nobody is to see calculations that are given up
-                    if number and draft.tool_calls and not _computed(draft):
-                        break
-            tries.append(draft.attempt)
-            if _computed(draft) and (number == 0 or any(_same_result(each, draft) for each in tries[1:-1])):
-                break
-        else:
-            draft.go_back_to(tries[0])
-        yield from draft.tool_calls
 
     def _steps(self, draft: Draft, prompt: Prompt, cancelled: Cancelled) -> Iterator[Delta]:
         """An untrained model writes its steps for themselves: together with them it finds no end."""
@@ -318,7 +294,7 @@ class Answerer:
             return None if _is_refusal(draft) else draft.text
         if worked_out := _worked_out(draft, " ".join(draft.best[0].split())):
             return worked_out
-        said = Said(draft.text, _is_refusal(draft), _computed(draft))
+        said = Said(draft.text, _is_refusal(draft), is_computed(draft))
         return settle(draft.query, said, draft.told, draft.evidence or 0.0, draft.read)
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:
@@ -331,7 +307,7 @@ class Answerer:
             return self._cited(draft, worked_out)
         said = take_markers(draft.text)[0]
         told = draft.told[0].text if draft.told and draft.told[0].margin > 0 else ""
-        if _computed(draft) or (holds(said, best, draft.query) and agrees(said, told)):
+        if is_computed(draft) or (holds(said, best, draft.query) and agrees(said, told)):
             own = self._cited(draft, draft.text)
             if own.citations and not own.groundedness.unsupported_spans:
                 return own
@@ -347,19 +323,6 @@ def _worked_out(draft: Draft, best: str) -> str | None:
     result = calculate(expression).result
     draft.tool_calls = (ToolCall("calculate", expression, result),)
     return f"{best.rstrip('. ')}; {expression.replace('*', ' * ')} = {result}."
-
-
-def _same_result(attempt: Attempt, draft: Draft) -> bool:
-    """Tell whether another try came to the draft's result, and holds as well."""
-    results = [call.output for call in attempt.tool_calls if call.tool == "calculate"]
-    held = computed_from(draft.query, attempt.tool_calls, draft.texts_of(attempt.read))
-    return (
-        held and results[-1:] == [call.output for call in draft.tool_calls if call.tool == "calculate"][-1:]
-    )
-
-
-def _computed(draft: Draft) -> bool:
-    return computed_from(draft.query, draft.tool_calls, draft.texts_of(draft.read))
 
 
 def _is_refusal(draft: Draft) -> bool:

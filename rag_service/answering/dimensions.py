@@ -1,9 +1,9 @@
-"""Whether a sum holds together: what is added is of one kind, and what comes out is what was asked for.
+"""Whether a sum holds together: what is added is in one unit, and what comes out is what was asked for.
 
 A small model computes with whatever numbers stand near: nine hours times 1,640 metres and 16 days. What tells
 numbers apart is their dimension, read off the unit behind them in the passages or the question, "litres an
-hour" with what it is divided by; hours and minutes are not added either. A number before another word counts
-things; one before no word, as in a table, may be anything.
+hour" with what it is divided by. A number before another word counts things, or is in a unit that is not
+known here; one before no word, as in a table, may be anything.
 """
 
 import ast
@@ -22,18 +22,26 @@ Dimension = tuple[tuple[tuple[str, str], int], ...]
 _COUNT: Final[Dimension] = ()
 _ANY: Final[Dimension] = ((("any", ""), 1),)
 _DATE: Final[Dimension] = ((("date", ""), 1),)
+_YEARS: Final[Dimension] = ((("time", "year"), 1),)
+_THING = "thing"
 _SPEEDS = {"km/h": ("kilometre", "hour"), "kph": ("kilometre", "hour"), "mph": ("mile", "hour")}
 _SPEEDS |= {"m/s": ("metre", "second"), "knot": ("nautical mile", "hour")}
 _SPEED = re.compile(r"(\w+?)s? (?:per|an?) (\w+)")
-# What a quantity is made of, as far as a question's wish is concerned: its kinds above the fraction bar.
+# What a quantity may be made of, of other kinds, above the fraction bar.
 _MADE_OF: Mapping[str, tuple[tuple[str, int], ...]] = {
     "area": (("length", 2),),
+    "volume": (("length", 3),),
     "speed": (("length", 1),),
     "power": (("energy", 1),),
 }
 _CONSTANTS = ("2", "100")  # there and back, percent
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-_WORD_BEHIND = re.compile(r"[\s-]\w")
+_WORD_BEHIND = re.compile(
+    r"[\s-](?!(?:and|or|to|for|in|on|at|by|of|from|until|with|per|plus|minus|times|an?|the|is|was|are|were|it"
+    r"|each|which|that)\b)([^\W\d_]+)"
+)
+_MOST_KINDS, _MOST_POWER = 3, 3  # of a part of a sum; beyond, nobody means it
+_MOST_NUMBERS = 16
 
 
 def holds_together(sums: Sequence[tuple[str, str]], question: str, texts: Sequence[str]) -> bool:
@@ -44,18 +52,34 @@ def holds_together(sums: Sequence[tuple[str, str]], question: str, texts: Sequen
     Raises:
         CalculationError: one is no arithmetic.
     """
-    known: dict[str, set[Dimension]] = {number: {_COUNT} for number in _CONSTANTS}
-    for text in (question, *texts):
-        for number, dimension in _dimensions_in(text):
-            known.setdefault(number, set()).add(dimension)
-    for number, _, _ in placed_numbers(question):
-        known[number].add(_COUNT)  # three hats at 85 crowns: so many times
-    found = {_COUNT}
-    for expression, result in sums:
-        found = _dimensions_of(as_tree(expression), known)
-        known.setdefault(plain_number(result), set()).update(found)
     kind, unit = quantity_of(question, texts), unit_counted(question)
+    found = dimensions_of(sums, question, texts)
     return any(each == _ANY or (_is_one_thing(each) and _is_asked_for(each, kind, unit)) for each in found)
+
+
+def dimensions_of(
+    sums: Sequence[tuple[str, str]], question: str, texts: Sequence[str]
+) -> frozenset[Dimension]:
+    """Return the dimensions that the last result may have; none if the numbers do not fit each other.
+
+    Raises:
+        CalculationError: a sum is no arithmetic.
+    """
+    known: dict[str, set[Dimension]] = {number: {_COUNT} for number in _CONSTANTS}
+    for text in texts:
+        for number, dimensions in _dimensions_in(text):
+            known.setdefault(number, set()).update(dimensions)
+    for number, dimensions in _dimensions_in(question):
+        measured = {each for each in dimensions if each == _COUNT or each[0][0][0] != _THING}
+        # Three hats at 85 crowns: whatever the question counts, so many times.
+        known.setdefault(number, set()).update(measured, (_COUNT,))
+    found: set[Dimension] = {_COUNT}
+    for expression, result in sums:
+        tree = as_tree(expression)
+        small = sum(isinstance(node, ast.Constant) for node in ast.walk(tree)) <= _MOST_NUMBERS
+        found = _dimensions_of(tree, known) if small else set()
+        known.setdefault(plain_number(result), set()).update(found)
+    return frozenset(found)
 
 
 def _is_one_thing(dimension: Dimension) -> bool:
@@ -66,29 +90,32 @@ def _is_one_thing(dimension: Dimension) -> bool:
 
 
 def _is_asked_for(dimension: Dimension, kind: Quantity | None, unit: Unit | None) -> bool:
-    if kind is None:
-        return True
+    """Whether it is of that kind and in that unit; where the unit is not known here, it may be."""
     measured = tuple(each for each in dimension if each[1] > 0)
     kinds = tuple((of, power) for (of, _), power in measured)
-    same_unit = unit is None or unit.kind in _MADE_OF or measured == (((unit.kind, unit.name), 1),)
-    return kinds in {((kind, 1),), _MADE_OF.get(kind)} and same_unit
+    if kind is None or kinds == ((_THING, 1),):
+        return True
+    same_unit = unit is None or measured == (((unit.kind, unit.name), 1),)
+    return (kinds == ((kind, 1),) and same_unit) or kinds == _MADE_OF.get(kind)
 
 
-def _dimensions_in(text: str) -> Iterator[tuple[str, Dimension]]:
+def _dimensions_in(text: str) -> Iterator[tuple[str, set[Dimension]]]:
     for number, start, end in placed_numbers(text):
         unit, by = unit_behind(text, start, end)
+        word = _WORD_BEHIND.match(text, end)
         if unit:
-            yield number, _times(_of(unit), _of(by) if by else _COUNT, -1)
-        elif _YEAR.fullmatch(text[start:end]):
-            yield number, _DATE
+            yield number, {_times(_of(unit), _of(by) if by else _COUNT, -1)}
+        elif word:
+            yield number, {_COUNT, (((_THING, word[1].lower().removesuffix("s")), 1),)}
         else:
-            yield number, _COUNT if _WORD_BEHIND.match(text, end) else _ANY
+            yield number, {_DATE if _YEAR.fullmatch(text[start:end]) else _ANY}
 
 
 def _of(unit: Unit) -> Dimension:
     """Take a unit apart: kilometres an hour, square metres, kilowatts."""
-    if unit.kind == "area" and unit.name.startswith("square "):
-        return ((("length", unit.name.removeprefix("square ")), 2),)
+    for kind, prefix, power in (("area", "square ", 2), ("volume", "cubic ", 3)):
+        if unit.kind == kind and unit.name.startswith(prefix):
+            return ((("length", unit.name.removeprefix(prefix)), power),)
     if unit.kind == "speed" and (parts := _SPEEDS.get(unit.name) or _parts_of_speed(unit.name)):
         return ((("length", parts[0]), 1), (("time", parts[1]), -1))
     if unit.kind == "power" and unit.name.endswith("watt"):
@@ -107,16 +134,28 @@ def _dimensions_of(node: ast.expr, known: Mapping[str, set[Dimension]]) -> set[D
     if not isinstance(node, ast.BinOp):
         return known.get(plain_number(ast.unparse(node)), {_COUNT})
     left, right = _dimensions_of(node.left, known), _dimensions_of(node.right, known)
-    if isinstance(node.op, ast.Sub) and _DATE in left & right:
-        return {((("time", "year"), 1),)}
     if isinstance(node.op, ast.Add | ast.Sub | ast.Mod):
-        return (left & right) | (left if _ANY in right else set()) | (right if _ANY in left else set())
+        fitting = (left & right) | (left if _ANY in right else set()) | (right if _ANY in left else set())
+        years = {_YEARS} if isinstance(node.op, ast.Sub) and _DATE in left & right else set()
+        return fitting | years
+    if isinstance(node.op, ast.Pow):
+        return _to_the_power(left, node.right)
     sign = 1 if isinstance(node.op, ast.Mult) else -1
-    return {_times(one, other, sign) for one, other in product(left, right)}
+    found = {_times(one, other, sign) for one, other in product(left, right)}
+    return {
+        each for each in found if len(each) <= _MOST_KINDS and all(abs(p) <= _MOST_POWER for _, p in each)
+    }
+
+
+def _to_the_power(bases: set[Dimension], exponent: ast.expr) -> set[Dimension]:
+    power = exponent.value if isinstance(exponent, ast.Constant) else None
+    if not isinstance(power, int) or not 0 < power <= _MOST_POWER:
+        return bases & {_COUNT, _ANY}
+    return {tuple((unit, of * power) for unit, of in base) for base in bases}
 
 
 def _times(one: Dimension, other: Dimension, sign: int) -> Dimension:
-    if _ANY in (one, other):
+    if _ANY in (one, other) and _DATE not in (one, other):
         return _ANY
     powers = Counter(dict(one))
     for kind, power in other:

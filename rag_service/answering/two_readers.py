@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from math import exp, log
 
 from rag_service.answering.citation_markers import take_markers
-from rag_service.answering.dimensions import holds_together
 from rag_service.answering.quoting import agrees
-from rag_service.answering.tools import ToolCall
-from rag_service.retrieval.numbers import number_words_in, numbers_in
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.question_types import counts_in, needs_a_sum
+from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.readings import Reading
 from rag_service.retrieval.terms import terms_of
 from rag_service.retrieval.units import measures_another
@@ -34,11 +31,6 @@ _JUDGED = frozenset({"yes", "no"})
 _SHORT = 6  # words
 _WORD = re.compile(r"\w+")
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
-_SIGNS = re.compile(r"[-+*/()]")
-_CONSTANTS = (
-    ("2", re.compile(r"\b(?:back|return|both|twice|double)\b", re.IGNORECASE)),
-    ("100", re.compile(r"%|\bper ?cent", re.IGNORECASE)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,21 +158,3 @@ def probability(evidence: float, margin: float, *, agreed: bool) -> float:
     margin = min(max(margin, -_MOST_MARGIN), _MOST_MARGIN)
     logit = INTERCEPT + OF_EVIDENCE * log(evidence / (1 - evidence)) + OF_MARGIN * margin
     return 1 / (1 + exp(-(logit + OF_AGREEING * agreed)))
-
-
-def computed_from(question: str, calls: Sequence[ToolCall], texts: Sequence[str]) -> bool:
-    """Tell whether something was calculated that may be an answer.
-
-    Its numbers must stand in the question or the texts, all that the question counts with must be among them
-    if it surely asks for a sum, their dimensions must fit, and how much or how many is no negative number.
-    """
-    sums = [call for call in calls if call.tool == "calculate"]
-    if not sums or sums[-1].output.startswith("-") or not all(call.output[-1:].isdigit() for call in sums):
-        return False
-    used = numbers_in(_SIGNS.sub(" ", " ".join(call.input for call in sums)))
-    known = [question, *texts, *(call.output for call in sums[:-1])]
-    told = frozenset().union(*(numbers_in(text) | number_words_in(text) for text in known))
-    told |= {number for number, form in _CONSTANTS if form.search(question)}
-    counts = counts_in(question) if needs_a_sum(question) else frozenset()
-    computed = [(call.input, call.output) for call in sums]
-    return counts <= used <= told and holds_together(computed, question, texts)

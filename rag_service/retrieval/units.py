@@ -14,7 +14,7 @@ Quantity = Literal[
 # In this order: what a longer unit says is not said again by the shorter one in it.
 _UNITS: tuple[tuple[Quantity, tuple[str, ...]], ...] = (
     ("area", (r"square \w+", "hectares?", "acres?", "[km]?m²")),
-    ("volume", (r"cubic \w+", "(?:milli)?lit(?:re|er)s?", "gallons?", "pints?", "m³")),
+    ("volume", (r"cubic \w+", "(?:milli)?lit(?:re|er)s?", "gallons?", "pints?", "m³", r"(?<=\d )(?:m?l)")),
     (
         "speed",
         (
@@ -39,11 +39,11 @@ _UNITS: tuple[tuple[Quantity, tuple[str, ...]], ...] = (
             "foot",
             "inch(?:es)?",
             "yards?",
-            "[kc]m",
+            "[kcm]m",
             r"(?<=\d )m",
         ),
     ),
-    ("mass", ("(?:kilo|milli)?grams?", "kilos?", "kg", "tonnes?", "tons?")),
+    ("mass", ("(?:kilo|milli)?grams?", "kilos?", "kg", "tonnes?", "tons?", r"(?<=\d )m?g")),
     (
         "time",
         (
@@ -56,17 +56,37 @@ _UNITS: tuple[tuple[Quantity, tuple[str, ...]], ...] = (
             "years?",
             "decades?",
             "centur(?:y|ies)",
+            r"(?<=\d )(?:min|h)",
         ),
     ),
-    ("money", ("crowns?", "euros?", "dollars?", "cents?", "francs?", "rupees?", "pesos?", "yen")),
+    (
+        "money",
+        (
+            "crowns?",
+            "euros?",
+            "dollars?",
+            "cents?",
+            "francs?",
+            "rupees?",
+            "pesos?",
+            "yen",
+            "kron(?:or|er)",
+            r"(?<=\d )(?:EUR|USD|GBP|CHF|kr)",
+            r"(?<=\d)\s?[€£]",
+        ),
+    ),
 )
 _FORMS = [
     (kind, re.compile(rf"(?<![^\W\d])(?:{'|'.join(forms)})(?!\w)", re.IGNORECASE)) for kind, forms in _UNITS
 ]
 _ONE = "|".join(rf"(?P<{kind}>{'|'.join(forms)})" for kind, forms in _UNITS)
-_BEHIND = re.compile(rf"(?:[\s-]|\s?(?=°))?(?:[A-Z]\w+ )?(?:{_ONE})(?!\w)")
-_BY = re.compile(rf"(?: of \w+)?(?: (?:per|an?|each|every) |\s?/\s?)(?:{_ONE})(?!\w)", re.IGNORECASE)
-_SHORT = {
+# "40 Canadian dollars", "three full days"; "litres of red diesel an hour", "crowns per person per day".
+_WHAT_KIND = r"(?:(?:(?-i:[A-Z])\w+|nautical|full|whole|metric|long|short|more|other) )?"
+_BEHIND = re.compile(rf"(?:[\s-]|\s?(?=[°€£]))?{_WHAT_KIND}(?:{_ONE})(?!\w)", re.IGNORECASE)
+_BY = re.compile(
+    rf"(?: of \w+(?: \w+)?)?(?: per \w+)?(?: (?:per|an?|each|every) |\s?/\s?)(?:{_ONE})(?!\w)", re.IGNORECASE
+)
+_OTHER_NAMES = {
     "km": "kilometre",
     "m": "metre",
     "cm": "centimetre",
@@ -82,6 +102,31 @@ _SHORT = {
     "kwh": "kilowatt hour",
     "mwh": "megawatt hour",
     "centuries": "century",
+    "mm": "millimetre",
+    "l": "litre",
+    "ml": "millilitre",
+    "g": "gram",
+    "mg": "milligram",
+    "ton": "tonne",
+    "tons": "tonne",
+    "min": "minute",
+    "h": "hour",
+    "gwh": "gigawatt hour",
+    "wh": "watt hour",
+    "kroner": "krone",
+    "kronor": "krona",
+    "eur": "euro",
+    "€": "euro",
+    "usd": "dollar",
+    "$": "dollar",
+    "chf": "franc",
+    "gbp": "pound",
+    "£": "pound",
+    "¥": "yen",
+    "kr": "crown",
+    "°c": "degree",
+    "° c": "degree",
+    "°f": "degree",
     "m³": "cubic metre",
     "m²": "square metre",
     "km²": "square kilometre",
@@ -123,7 +168,7 @@ def unit_behind(text: str, start: int, end: int) -> tuple[Unit | None, Unit | No
     own = _BEHIND.match(text, end)
     if own is None:
         sign = _MONEY_SIGN.search(text, max(0, start - 2), start)
-        return (Unit("money", sign[0].strip()) if sign else None), None
+        return (Unit("money", _one_name(sign[0].strip())) if sign else None), None
     by = _BY.match(text, own.end())
     return _unit(own), _unit(by) if by else None
 
@@ -143,9 +188,9 @@ def _unit(match: re.Match[str]) -> Unit:
 def _one_name(unit: str) -> str:
     """Return one name for a unit's spellings: kilometre for kilometers and km."""
     name = " ".join(unit.lower().replace("-", " ").split())
-    name = _SHORT.get(name, name)
+    name = _OTHER_NAMES.get(name, name)
     name = re.sub(r"(met|lit)er(?=s?\b)", r"\1re", name)
-    return name.removesuffix("s") if name not in _SHORT.values() else name
+    return name.removesuffix("s")
 
 
 def quantity_asked_for(question: str) -> Quantity | None:
@@ -159,10 +204,12 @@ def quantity_asked_for(question: str) -> Quantity | None:
 
 def quantity_of(question: str, texts: Iterable[str]) -> Quantity | None:
     """Return what a question wants measured, if need be by the texts: diesel, by "litres of diesel" there."""
+    if unit := unit_counted(question):
+        return unit.kind
     counted = _COUNTED.search(question)
     if (asked := quantity_asked_for(question)) or counted is None:
         return asked
-    behind = re.compile(rf"(?:{_ONE}) of {re.escape(counted[1].split()[0])}\b", re.IGNORECASE)
+    behind = re.compile(rf"(?<![^\W\d])(?:{_ONE}) of {re.escape(counted[1].split()[0])}\b", re.IGNORECASE)
     found = next((match for text in texts if (match := behind.search(text))), None)
     return _unit(found).kind if found else None
 

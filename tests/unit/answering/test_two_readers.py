@@ -6,12 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rag_service.answering.tools import ToolCall
 from rag_service.answering.two_readers import (
     Said,
     Told,
     agree,
-    computed_from,
     hopeless,
     probability,
     settle,
@@ -136,24 +134,3 @@ def test_what_was_computed_stands_alone() -> None:
     question = "What do three hats and two mugs cost together?"
     assert settle(question, Said("335 [1].", computed=True), [TOLD], 0.5, [passage()]) == "335 [1]."
     assert settle(question, Said("13 litres [1]."), [TOLD], 0.9, [passage()]) is None
-
-
-@pytest.mark.parametrize(
-    ("expression", "output", "holds"),
-    [
-        ("3*85+2*40", "335", True),
-        ("85+40", "125", False),
-        ("3*86+2*40", "338", False),
-        ("2*40-3*85", "-175", False),
-        ("3*85+2*", "Write it as a sum.", False),
-    ],
-)
-def test_a_sum_is_of_numbers_that_stand_somewhere(expression: str, output: str, *, holds: bool) -> None:
-    """All that the question counts with are among them, and it comes to something."""
-    question, text = "What do three hats and two mugs cost together?", "A hat costs 85, a mug 40 crowns."
-    assert computed_from(question, [ToolCall("calculate", expression, output)], [text]) is holds
-
-
-def test_without_a_calculation_nothing_was_computed() -> None:
-    """A search is none."""
-    assert not computed_from(ASKED, [ToolCall("search", "Agnes", "Energy")], [TEXT])

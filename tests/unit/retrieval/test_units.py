@@ -78,7 +78,7 @@ def test_the_unit_behind_a_number_has_one_name(text: str, unit: Unit | None, by:
 
 def test_a_sign_before_a_number_is_money() -> None:
     """$120."""
-    assert unit_behind("A room is $120.", 11, 14) == (Unit("money", "$"), None)
+    assert unit_behind("A room is $120.", 11, 14) == (Unit("money", "dollar"), None)
 
 
 def test_what_is_counted_is_a_unit_or_measured_in_one() -> None:
