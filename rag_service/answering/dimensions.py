@@ -40,7 +40,7 @@ _WORD_BEHIND = re.compile(
     r"[\s-](?!(?:and|or|to|for|in|on|at|by|of|from|until|with|per|plus|minus|times|an?|the|is|was|are|were|it"
     r"|each|which|that)\b)([^\W\d_]+)"
 )
-_MOST_KINDS, _MOST_POWER = 3, 3  # of a part of a sum; beyond, nobody means it
+_MOST_KINDS, _MOST_POWER = 2, 3  # of a part of a sum; beyond, nobody means it
 _MOST_NUMBERS = 16
 
 

@@ -7,12 +7,15 @@ from contextlib import closing
 from dataclasses import replace
 
 from corpus.errors import PromptTooLong
+from corpus.sentences import sentence_spans
 from rag_service.answering.chat_model import Sampling
 from rag_service.answering.dimensions import dimensions_of, holds_together
-from rag_service.answering.draft import Draft
+from rag_service.answering.draft import Attempt, Draft
 from rag_service.answering.tools import ToolCall
-from rag_service.retrieval.numbers import number_words_in, numbers_in
+from rag_service.retrieval.numbers import number_words_in, numbers_in, placed_numbers
 from rag_service.retrieval.question_types import counts_in, needs_a_sum
+from rag_service.retrieval.terms import terms_of
+from rag_service.retrieval.units import unit_behind
 
 TRIES = 16
 _DRAWN_AT = 0.8  # temperature
@@ -24,6 +27,12 @@ _CONSTANTS = (
     ("100", re.compile(r"%|\bper ?cent", re.IGNORECASE)),
 )
 
+# Up to three words behind a number, up to the next number or small word: "woollen hats".
+_THING = re.compile(
+    r"(?:[\s-](?!(?:and|or|to|for|in|on|at|by|of|from|with|per|plus|the|an?|is|are|do|does|cost)\b)[^\W\d_]+){1,3}",
+    re.IGNORECASE,
+)
+
 Write = Callable[[Sampling], Generator[object]]  # one turn of the model, heard by the draft
 
 
@@ -31,7 +40,8 @@ def compute(draft: Draft, sampling: Sampling, write: Write) -> None:
     """Let the model try a sum, and again where the first one does not hold, until two that do agree.
 
     What it computes first is often of whatever numbers stand near, while the right sum is likely too:
-    self-consistency (Wang et al. 2022, arXiv:2203.11171), over what can be checked. Without two that agree
+    self-consistency (Wang et al. 2022, arXiv:2203.11171), over what can be checked. Where the question counts
+    something, which says much about the sum, a single one that holds will do if no other result does. Else
     the draft has the first one, to be refused.
     """
     before = draft.attempt
@@ -39,7 +49,7 @@ def compute(draft: Draft, sampling: Sampling, write: Write) -> None:
         pass
     if is_computed(draft):
         return
-    first, held, until = draft.attempt, set[str](), time.monotonic() + _LONGEST_S
+    first, held, until = draft.attempt, dict[str, Attempt](), time.monotonic() + _LONGEST_S
     for seed in range(1, TRIES):
         if time.monotonic() > until:
             break
@@ -49,8 +59,9 @@ def compute(draft: Draft, sampling: Sampling, write: Write) -> None:
             result = _calculations(draft.tool_calls)[-1].output
             if result in held:
                 return
-            held.add(result)
-    draft.go_back_to(first)
+            held[result] = draft.attempt
+    only = next(iter(held.values())) if len(held) == 1 and counts_in(draft.query) else None
+    draft.go_back_to(only or first)
 
 
 def _try(draft: Draft, sampling: Sampling, write: Write) -> None:
@@ -82,9 +93,39 @@ def computed_from(question: str, calls: Sequence[ToolCall], texts: Sequence[str]
         return False
     counts = counts_in(question) if needs_a_sum(question) else frozenset()
     computed = [(call.input, call.output) for call in sums]
-    return counts <= _used(sums) <= _known(question, sums, texts) and holds_together(
-        computed, question, texts
+    return (
+        counts <= _used(sums) <= _known(question, sums, texts)
+        and holds_together(computed, question, texts)
+        and _speaks_of_all(question, _used(sums), texts)
     )
+
+
+def _speaks_of_all(question: str, used: frozenset[str], texts: Sequence[str]) -> bool:
+    """Tell whether each of several things that are counted is spoken of beside a number that was used.
+
+    Three hats and two mugs are not paid with the price of a hat and that of a shirt. What stands beside no
+    number in the texts is left out.
+    """
+    sentences = [text[start:end] for text in texts for start, end in sentence_spans(text)]
+    spoken = [
+        (frozenset(terms_of(each).stems), numbers_in(each) | number_words_in(each)) for each in sentences
+    ]
+    counted = [
+        stems for stems in counted_things(question) if any(stems & own for own, told in spoken if told)
+    ]
+    return len(counted) < 2 or all(  # noqa: PLR2004 - of one thing the number is most likely its own
+        any(stems & own and told & used for own, told in spoken) for stems in counted
+    )
+
+
+def counted_things(question: str) -> list[frozenset[str]]:
+    """Return the stems of what each number of a question counts; units are no things."""
+    found = []
+    for _, start, end in placed_numbers(question):
+        behind = _THING.match(question, end)
+        if behind and unit_behind(question, start, end)[0] is None:
+            found.append(frozenset(terms_of(behind[0]).stems))
+    return [stems for stems in found if stems]
 
 
 def _may_hold(question: str, calls: Sequence[ToolCall], texts: Sequence[str]) -> bool:

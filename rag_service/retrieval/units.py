@@ -140,6 +140,11 @@ _ASKED: tuple[tuple[Quantity, str], ...] = (
     ("money", r"(?:how much|what) (?:does|do|did|will|would) .*\bcosts?\b"),
 )
 _FORMS_ASKED = [(kind, re.compile(form, re.IGNORECASE)) for kind, form in _ASKED]
+_AMOUNT = re.compile(
+    r"how much (?!time|longer|older|younger|earlier|later|sooner|more|less|do|does|did|is|are|was|were|of"
+    r"|notice|leave|sleep|holiday|vacation)\w",
+    re.IGNORECASE,
+)
 _COUNTED = re.compile(r"how (?:many|much) (\w+(?: \w+)?)", re.IGNORECASE)
 
 
@@ -215,8 +220,11 @@ def quantity_of(question: str, texts: Iterable[str]) -> Quantity | None:
 
 
 def measures_another(question: str, answer: str) -> bool:
-    """Tell whether an answer has units, and none of what the question asks for; a way may take an hour."""
+    """Tell whether an answer has units, and none of what is asked for; a way may take an hour.
+
+    How much of something there is, is no time, whatever that is measured in.
+    """
     asked, told = quantity_asked_for(question), quantities_in(answer)
     if asked is None or not told:
-        return False
+        return told == {"time"} and bool(_AMOUNT.search(question))
     return asked not in told and not (asked == "length" and "time" in told)

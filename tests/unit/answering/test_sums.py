@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag_service.answering.sums import computed_from
+from rag_service.answering.sums import computed_from, counted_things
 from rag_service.answering.tools import ToolCall
 
 TEXT = "At normal load Agnes burns 13 litres of diesel an hour. The hut is 220 metres away."
@@ -40,3 +40,32 @@ def test_a_sum_that_was_mended_counts() -> None:
     assert computed_from(question, calls(("3**)", "That is no arithmetic."), ("3*85+2*40", "335")), [text])
     assert computed_from(question, calls(("3*85", "255"), ("2*40", "80"), ("255+80", "335")), [text])
     assert not computed_from(question, calls(("3*85", "255")), [text])
+
+
+SHOP = "A woollen hat costs 85 crowns. A T-shirt costs 65 crowns. An enamel mug costs 40 crowns."
+
+
+@pytest.mark.parametrize(
+    ("expression", "output", "holds"), [("3*85+2*40", "335", True), ("3*85+2*65", "385", False)]
+)
+def test_each_of_several_things_has_its_own_number(expression: str, output: str, *, holds: bool) -> None:
+    """A shirt's price is none of hats and mugs."""
+    question = "What do three woollen hats and two enamel mugs cost together?"
+    assert computed_from(question, [ToolCall("calculate", expression, output)], [SHOP]) is holds
+
+
+def test_a_single_thing_may_be_counted_elsewhere() -> None:
+    """The price of a bed speaks of no guests."""
+    question = "What is a bed for each of the nine guests in total?"
+    assert computed_from(
+        question, [ToolCall("calculate", "9*30", "270")], ["A bed costs 30 crowns. Guests like it."]
+    )
+
+
+def test_what_is_counted_is_said_behind_the_number() -> None:
+    """Units are no things, and no words behind a small one."""
+    assert [sorted(each) for each in counted_things("3 woollen hats and 2 mugs")] == [
+        ["hat", "woollen"],
+        ["mug"],
+    ]
+    assert counted_things("all seventeen of the crew in 24 hours") == []

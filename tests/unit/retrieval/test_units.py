@@ -87,3 +87,17 @@ def test_what_is_counted_is_a_unit_or_measured_in_one() -> None:
     assert unit_counted("How many boxes are left?") is None
     assert quantity_of("How much diesel is left?", ["It has 40 litres of diesel."]) == "volume"
     assert quantity_of("How much diesel is left?", ["It has a tank."]) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "another"),
+    [
+        ("How much diesel does it need?", True),
+        ("How much time does it need?", False),
+        ("How much longer is it?", False),
+        ("How much does it take?", False),
+    ],
+)
+def test_how_much_there_is_of_something_is_no_time(question: str, *, another: bool) -> None:
+    """Nine hours are no diesel."""
+    assert measures_another(question, "nine hours") is another
