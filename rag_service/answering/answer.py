@@ -271,6 +271,14 @@ class Answerer:
         if not cited.citations and request.on_no_evidence == "refuse":
             yield from _refused(draft, "unverified")
             return
+        if (
+            not cited.citations
+            and draft.best
+            and draft.withheld
+            and (draft.evidence or 0) >= LIKELIER_THAN_NOT
+        ):
+            # The passages likely answer, and these words are not theirs: rather their best sentence.
+            cited = self._cited(draft, " ".join(draft.best[0].split()))
         if draft.withheld:
             yield Delta("text", cited.text)
         yield from cited.citations

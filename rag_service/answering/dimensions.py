@@ -40,6 +40,7 @@ _WORD_BEHIND = re.compile(
     r"[\s-](?!(?:and|or|to|for|in|on|at|by|of|from|until|with|per|plus|minus|times|an?|the|is|was|are|were|it"
     r"|each|which|that)\b)([^\W\d_]+)"
 )
+_NUMBERED, _POINT = re.compile(r"(?:^|\n|[.!?:]\s)$"), re.compile(r"[.)]\s")
 _MOST_KINDS, _MOST_POWER = 2, 3  # of a part of a sum; beyond, nobody means it
 _MOST_NUMBERS = 16
 
@@ -101,6 +102,8 @@ def _is_asked_for(dimension: Dimension, kind: Quantity | None, unit: Unit | None
 
 def _dimensions_in(text: str) -> Iterator[tuple[str, set[Dimension]]]:
     for number, start, end in placed_numbers(text):
+        if _NUMBERED.search(text, max(0, start - 2), start) and _POINT.match(text, end):
+            continue  # "4. The winter crew" has no four of anything
         unit, by = unit_behind(text, start, end)
         word = _WORD_BEHIND.match(text, end)
         if unit:

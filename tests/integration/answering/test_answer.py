@@ -423,6 +423,20 @@ def test_a_large_model_that_searches_by_itself_is_not_judged_afterwards(ask: Ask
     assert (answer.status, answer.evidence) == ("answered", None)
 
 
+def test_where_the_passages_likely_answer_words_of_no_source_give_way_to_their_best_sentence(
+    ask: Ask,
+) -> None:
+    """Also for who wants an answer in any case; where they hardly do, it gets the model's words."""
+    made_up = [Delta("text", "Tofel [1].")]
+    answer = last(ask(made_up, QUESTION, read=finds("Orson Kovacs"), on_no_evidence="answer"))
+    assert answer.text.startswith("Orson Kovacs keeps the two diesel generators")
+    assert answer.citations
+    elsewhere = "Which moon of Saturn is the largest?"
+    beside = last(ask(made_up, elsewhere, read=finds("nothing of this"), on_no_evidence="answer"))
+    assert beside.text.startswith("Tofel")
+    assert not beside.citations
+
+
 SUM = "How many litres of diesel do the two generators of the Vostrel station burn together?"
 
 

@@ -18,6 +18,10 @@ DRILL = (
     "In the season 2024/25 the hole was 1,131 metres deep; it is to be 1,850 metres. "
     "At the end it was 1,214 metres deep. We drank to the 1,200 mark on 2 February."
 )
+FLIGHTS = (
+    "It is warm enough. 4. The crew stays at seventeen. "
+    "A seat costs 3,850 crowns one way. Freight costs 14 crowns a kilogram."
+)
 HATS = "What do three woollen hats and two enamel mugs cost together?"
 
 
@@ -73,6 +77,7 @@ def test_a_sum_that_holds_together(expression: str, question: str, texts: list[s
         ("1131-2024/25", "How many metres are still to be drilled?", [DRILL]),
         ("90+2", "How long is it altogether?", ["It takes 90 minutes, the way home 2 hours."]),
         ("3*2", HATS, [SHOP]),
+        ("17*3850+4*14", "What do all seventeen seats cost in total?", [FLIGHTS]),
         ("9**2", "How many metres is it?", [CAMP]),
         ("48/24", "How many days is it?", ["It takes 48 hours with 24 people."]),
         ("30+20", "What does it cost in total?", ["It is 30 euros, and 20 dollars at night."]),
