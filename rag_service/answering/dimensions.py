@@ -74,6 +74,7 @@ def dimensions_of(
         measured = {each for each in dimensions if each == _COUNT or each[0][0][0] != _THING}
         # Three hats at 85 crowns: whatever the question counts, so many times.
         known.setdefault(number, set()).update(measured, (_COUNT,))
+        known[number].discard(_ANY)
     found: set[Dimension] = {_COUNT}
     for expression, result in sums:
         tree = as_tree(expression)
