@@ -111,6 +111,8 @@ def _dimensions_in(text: str) -> Iterator[tuple[str, set[Dimension]]]:
             yield number, {_times(_of(unit), _of(by) if by else _COUNT, -1)}
         elif word:
             yield number, {_COUNT, (((_THING, word[1].lower().removesuffix("s")), 1),)}
+        elif text[start:end].isalpha():
+            yield number, {_COUNT}  # tables and prices have figures
         else:
             yield number, {_DATE if _YEAR.fullmatch(text[start:end]) else _ANY}
 
