@@ -8,9 +8,9 @@ SOURCES are the sets as their makers publish them, DATA is what `gpu_run.py` mad
 cost a CPU little, so most are short: facts that the model held before it was trained, word problems,
 requests that need no search although there is one. Passages in which a fact was changed, and a few percent
 of what it was trained on, keep it reading. OUT gets `train.jsonl` and `dev.jsonl`, for
-`rag-train sft --start`, each in two halves (`OUT/a`, `OUT/b`), since two processes on two cores read a third
-more than one on both; their mean is the result. `closed.jsonl` there is an evaluation set, with facts that
-the untouched model held.
+`rag-train sft --start`, each in two halves (`OUT/a`, `OUT/b`), since two processes on two cores read two
+fifths more than one on both; their mean is the result. `closed.jsonl` there is an evaluation set, with facts
+that the untouched model held.
 """
 
 # ruff: noqa: INP001 - a script, run by its path

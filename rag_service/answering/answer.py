@@ -193,10 +193,10 @@ class Answerer:
             said = loop.run(turn, sampling)
             try:
                 for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
-                    draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
                     if isinstance(event, Delta):
                         draft.hear(event)
                     else:
+                        draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
                         draft.withheld |= event.tool == "search" and self._reads_along
                     if not (isinstance(event, Delta) and draft.withheld):
                         yield event
@@ -278,7 +278,7 @@ class Answerer:
             and (draft.evidence or 0) >= LIKELIER_THAN_NOT
         ):
             # The passages likely answer, and these words are not theirs: rather their best sentence.
-            cited = self._cited(draft, " ".join(draft.best[0].split()))
+            cited = self._quoted(draft, draft.best[0])
         if draft.withheld:
             yield Delta("text", cited.text)
         yield from cited.citations
@@ -300,7 +300,7 @@ class Answerer:
         """Return whose words stand, the model's or the reader's, or None for a refusal."""
         if draft.request.on_no_evidence == "answer":
             return None if _is_refusal(draft) else draft.text
-        if worked_out := _worked_out(draft, " ".join(draft.best[0].split())):
+        if worked_out := _worked_out(draft, _in_one_line(draft.best[0])):
             return worked_out
         said = Said(draft.text, _is_refusal(draft), is_computed(draft))
         return settle(draft.query, said, draft.told, draft.evidence or 0.0, draft.read)
@@ -310,7 +310,7 @@ class Answerer:
 
         What it worked out with the calculator, from numbers that the sources have, stands too.
         """
-        best = " ".join(draft.facts[0].split())  # lines of the source are no lines of the answer
+        best = _in_one_line(draft.facts[0])
         if worked_out := _worked_out(draft, best):
             return self._cited(draft, worked_out)
         said = take_markers(draft.text)[0]
@@ -319,8 +319,17 @@ class Answerer:
             own = self._cited(draft, draft.text)
             if own.citations and not own.groundedness.unsupported_spans:
                 return own
+        return self._quoted(draft, best)
+
+    def _quoted(self, draft: Draft, sentence: str) -> CitedAnswer:
+        """Answer with a sentence of the source; what was computed is no part of it."""
         draft.tool_calls = tuple(call for call in draft.tool_calls if call.tool == "search")
-        return self._cited(draft, best)
+        return self._cited(draft, _in_one_line(sentence))
+
+
+def _in_one_line(sentence: str) -> str:
+    """Lines of the source are no lines of the answer."""
+    return " ".join(sentence.split())
 
 
 def _worked_out(draft: Draft, best: str) -> str | None:

@@ -14,7 +14,7 @@ from itertools import product
 from typing import Final
 
 from rag_service.answering.calculator import as_tree
-from rag_service.retrieval.numbers import placed_numbers, plain_number
+from rag_service.retrieval.numbers import WORD_BEHIND, placed_numbers, plain_number
 from rag_service.retrieval.units import Quantity, Unit, quantity_of, unit_behind, unit_counted
 
 # Units and their powers, sorted; nothing for a count.
@@ -36,10 +36,7 @@ _MADE_OF: Mapping[str, tuple[tuple[str, int], ...]] = {
 }
 _CONSTANTS = ("2", "100")  # there and back, percent
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-_WORD_BEHIND = re.compile(
-    r"[\s-](?!(?:and|or|to|for|in|on|at|by|of|from|until|with|per|plus|minus|times|an?|the|is|was|are|were|it"
-    r"|each|which|that)\b)([^\W\d_]+)"
-)
+_WORD_BEHIND = re.compile(WORD_BEHIND, re.IGNORECASE)
 _NUMBERED, _POINT = re.compile(r"(?:^|\n|[.!?:]\s)$"), re.compile(r"[.)]\s")
 _MOST_KINDS, _MOST_POWER = 2, 3  # of a part of a sum; beyond, nobody means it
 _MOST_NUMBERS = 16
@@ -110,8 +107,8 @@ def _dimensions_in(text: str) -> Iterator[tuple[str, set[Dimension]]]:
         if unit:
             yield number, {_times(_of(unit), _of(by) if by else _COUNT, -1)}
         elif word:
-            yield number, {_COUNT, (((_THING, word[1].lower().removesuffix("s")), 1),)}
-        elif text[start:end].isalpha():
+            yield number, {_COUNT, (((_THING, word[0][1:].lower().removesuffix("s")), 1),)}
+        elif not any(each.isdigit() for each in text[start:end]):
             yield number, {_COUNT}  # tables and prices have figures
         else:
             yield number, {_DATE if _YEAR.fullmatch(text[start:end]) else _ANY}

@@ -12,7 +12,7 @@ from rag_service.answering.chat_model import Sampling
 from rag_service.answering.dimensions import dimensions_of, holds_together
 from rag_service.answering.draft import Attempt, Draft
 from rag_service.answering.tools import ToolCall
-from rag_service.retrieval.numbers import number_words_in, numbers_in, placed_numbers
+from rag_service.retrieval.numbers import WORD_BEHIND, number_words_in, numbers_in, placed_numbers
 from rag_service.retrieval.question_types import counts_in, needs_a_sum
 from rag_service.retrieval.terms import terms_of
 from rag_service.retrieval.units import unit_behind
@@ -28,10 +28,7 @@ _CONSTANTS = (
 )
 
 # Up to three words behind a number, up to the next number or small word: "woollen hats".
-_THING = re.compile(
-    r"(?:[\s-](?!(?:and|or|to|for|in|on|at|by|of|from|with|per|plus|the|an?|is|are|do|does|cost)\b)[^\W\d_]+){1,3}",
-    re.IGNORECASE,
-)
+_THING = re.compile(f"(?:{WORD_BEHIND}){{1,3}}", re.IGNORECASE)
 
 Write = Callable[[Sampling], Generator[object]]  # one turn of the model, heard by the draft
 

@@ -29,6 +29,11 @@ _VALUES = {
     **{word: 10 * value for value, word in enumerate(_TENS.split(), start=2)},
 }
 
+# A word behind a number that may be what it counts: no small word, as in "85 for adults".
+WORD_BEHIND = (
+    r"[\s-](?!(?:and|or|to|for|in|on|at|by|of|from|until|with|per|plus|minus|times|an?|the|is|was|are|were|it"
+    r"|do|does|cost|each|which|that)\b)[^\W\d_]+"
+)
 _SPACES = "\u00a0\u2009\u202f"  # that do not break: 12 000
 _SCALE = f"(?P<scale>{'|'.join(_SCALES)})"
 _ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")

@@ -19,7 +19,7 @@ DRILL = (
     "At the end it was 1,214 metres deep. We drank to the 1,200 mark on 2 February."
 )
 FLIGHTS = (
-    "It is warm enough. 4. The crew stays at seventeen, by five votes to four. "
+    "It is warm enough. 4. The crew stays at seventeen, by twenty-two votes to four. "
     "A seat costs 3,850 crowns one way. Freight costs 14 crowns a kilogram."
 )
 HATS = "What do three woollen hats and two enamel mugs cost together?"
