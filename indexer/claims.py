@@ -112,12 +112,22 @@ def with_present_title(session: Session, work: Work) -> Work:
     return replace(work, title=title)
 
 
-def record_failures(session: Session, failures: Sequence[Failure]) -> None:
-    """Note what could not be read: to be tried again, or failed for good with its reason."""
+def record_failures(session: Session, failures: Sequence[Failure]) -> list[Failure]:
+    """Note what could not be read: to be tried again, or failed for good with its reason.
+
+    Returns:
+        Those that matter. Nobody wants a version any more that was deleted or replaced while it was read:
+        its item is skipped, for its bytes may be gone, and whatever comes of that is no fault.
+    """
+    mattering = []
     for failure in failures:
         item = session.get(JobItem, (failure.work.job_id, failure.work.position))
         if item is None:
             continue  # the collection was deleted, and its jobs with it
+        if session.get(DocumentVersion, (failure.work.document_id, failure.work.version)) is None:
+            item.state, item.error = "skipped", item.error or _GONE
+            continue
+        mattering.append(failure)
         item.error = storable(failure.error)[:_LONGEST_ERROR]
         item.error_kind = "permanent" if failure.permanent else "transient"
         if failure.permanent or failure.work.attempts >= TRIES:
@@ -126,6 +136,7 @@ def record_failures(session: Session, failures: Sequence[Failure]) -> None:
         else:
             item.state = "queued"
     session.flush()
+    return mattering
 
 
 def _fail_version(session: Session, item: JobItem, error: str) -> None:

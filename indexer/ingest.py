@@ -253,8 +253,8 @@ def _fail(bench: Workbench, work: Work, error: Exception) -> None:
     """Note why a document could not be read; only its own faults are permanent."""
     bench.pause()  # while the worker stops, its tools are taken away: that is no fault of the document
     permanent = isinstance(error, DocumentError)
-    if not permanent:
-        _log.warning("document %s could not be read", work.document_id, exc_info=error)
     reason = str(error) if isinstance(error, CorpusError) else f"{type(error).__name__}: {error}"
     with bench.database.write() as session:
-        record_failures(session, [Failure(work, reason, permanent)])
+        matters = record_failures(session, [Failure(work, reason, permanent)])
+    if matters and not permanent:
+        _log.warning("document %s could not be read", work.document_id, exc_info=error)

@@ -90,12 +90,15 @@ def test_a_transient_failure_rests_before_the_next_try(database: Database, job_i
     assert claim(database, job_id) == [0]
 
 
-def test_a_failure_of_something_deleted_meanwhile_is_no_failure(database: Database, job_id: str) -> None:
+@pytest.mark.parametrize("permanent", [True, False])
+def test_a_failure_of_something_deleted_meanwhile_is_no_failure(
+    database: Database, job_id: str, *, permanent: bool
+) -> None:
     """The item is skipped."""
     first = work_on(database, job_id)[0]
     with database.write() as session:
         session.delete(session.get_one(Document, first.document_id))
         session.flush()
-        record_failures(session, [Failure(first, "no text", permanent=True)])
+        assert record_failures(session, [Failure(first, "no text", permanent=permanent)]) == []
         session.expire_all()
         assert session.get_one(JobItem, (job_id, 0)).state == "skipped"

@@ -13,10 +13,11 @@ from corpus.collections import active_generation, create_collection
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import EmbedderMismatch
-from corpus.models import Chunk, Document, Generation
+from corpus.models import Chunk, Document, Generation, Job, JobItem
 from corpus.originals import Originals
 from indexer.building import remove_generation_files
 from indexer.consistency import check
+from indexer.deletion import remove_document
 from indexer.generations import discard_generation, find_generation, prune_leavings
 from indexer.ingest import Workbench, ingest_next
 from indexer.intake import take_in
@@ -37,7 +38,7 @@ class InterruptedEmbedder(FakeEmbedder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.meanwhile: Callable[[], None] | None = None
+        self.meanwhile: Callable[[], object] | None = None
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed after what happens meanwhile."""
@@ -115,6 +116,47 @@ def require_whole(bench: Workbench, generations: Path) -> None:
     assert check(bench.database, bench.originals, generations, grace_s=-1) == []
 
 
+class InterruptedOriginals(Originals):
+    """Lets something else happen before it reads."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def read(self, sha256: str) -> bytes:
+        """Read after what happens meanwhile."""
+        self.meanwhile()
+        return super().read(sha256)
+
+
+@pytest.mark.parametrize("how", ["replaced", "deleted"])
+def test_bytes_that_are_dropped_before_a_claimed_document_is_read_are_no_fault(
+    bench: Workbench, collection: str, generations: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client replaces or deletes what the worker has claimed: the item is skipped, quietly."""
+    originals = InterruptedOriginals(bench.originals.folder)
+    upload_of = Upload(collection, external_id="a", title="A")
+    accepted = take_in(bench.database, originals, b"The first text.", upload_of)
+    assert accepted.job is not None
+
+    def interfere() -> None:
+        if how == "deleted":
+            remove_document(bench.database, originals, accepted.document.id)
+        else:
+            take_in(bench.database, originals, b"The second text.", upload_of, on_duplicate="replace")
+
+    originals.meanwhile = interfere
+    work_off(replace(bench, originals=originals), accepted.job.id)
+    with bench.database.read() as session:
+        assert session.scalars(select(JobItem.state).where(JobItem.job_id == accepted.job.id)).all() == [
+            "skipped"
+        ]
+    assert "could not be read" not in caplog.text
+    if how == "replaced":
+        with bench.database.read() as session:
+            (job_id,) = session.scalars(select(Job.id).where(Job.id != accepted.job.id))
+        work_off(bench, job_id)
+    require_whole(bench, generations)
+
+
 def test_a_promotion_while_a_document_is_embedded_decides_its_count_of_chunks(
     bench: Workbench, collection: str, first: InterruptedEmbedder, generations: Path
 ) -> None:
@@ -143,7 +185,7 @@ def test_a_whole_reindex_while_a_document_is_embedded_does_not_lose_it(
     """A document that was cut for the former generation is cut again for the one that serves now."""
     if replaced:
         upload(bench, collection, "A former version.")
-    first.meanwhile = lambda: str(reindex(bench, collection, generations, SECOND))
+    first.meanwhile = lambda: reindex(bench, collection, generations, SECOND)
     document_id = upload(bench, collection, LONG)
     with bench.database.read() as session:
         serving = active_generation(session, collection)
