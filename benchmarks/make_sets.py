@@ -10,12 +10,13 @@ answers it the one relevant document. A hash of the question's id puts it into `
 import argparse
 import json
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from posttrain.data.reading import split_of
 from posttrain.recipes.gpu_run import KEPT_OUT
 
 
@@ -70,6 +71,11 @@ def squad_unread(data: Path) -> MadeSet:
         for query, found in every.relevant.items()
         if any(every.documents[document][0] in KEPT_OUT for document in found)
     }
+    return with_queries(every, kept)
+
+
+def with_queries(every: MadeSet, kept: Collection[str]) -> MadeSet:
+    """Return a set with all of its documents and some of its queries."""
     return MadeSet(
         every.documents,
         {query: text for query, text in every.queries.items() if query in kept},
@@ -83,6 +89,13 @@ def medquad(data: Path) -> MadeSet:
     for item in lines(data / "reading/medquad_short.jsonl.xz"):
         made.add(short_hash(item["question"]), item["question"], "", item["answer"])
     return made
+
+
+def medquad_unread(data: Path) -> MadeSet:
+    """The same answers, and only the questions about subjects that were kept from the shipped reader."""
+    items = lines(data / "reading/medquad_short.jsonl.xz")
+    kept = {short_hash(item["question"]) for item in items if split_of(item["focus"]) == "dev"}
+    return with_queries(medquad(data), kept)
 
 
 def multihop(data: Path) -> MadeSet:
@@ -101,6 +114,7 @@ SETS: dict[str, Callable[[Path], MadeSet]] = {
     "squad": squad,
     "squad_unread": squad_unread,
     "medquad": medquad,
+    "medquad_unread": medquad_unread,
     "multihop": multihop,
 }
 
