@@ -1,6 +1,5 @@
 """Which documents of a job a worker reads next, and what becomes of those that can not be read."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -62,7 +61,7 @@ def claim_batch(session: Session, job_id: str) -> list[Work]:
             item.state, item.error = "skipped", _GONE
             continue
         if item.state == "running" and item.attempts >= _POISON_AFTER:
-            record_failures(session, [Failure(_work(item, version, document), _POISON, permanent=True)])
+            record_failure(session, Failure(_work(item, version, document), _POISON, permanent=True))
             continue
         suspect = item.state == "running" and item.attempts >= _SUSPECT_AFTER
         if suspect and works:
@@ -112,40 +111,44 @@ def with_present_title(session: Session, work: Work) -> Work:
     return replace(work, title=title)
 
 
-def record_failures(session: Session, failures: Sequence[Failure]) -> list[Failure]:
+def record_failure(session: Session, failure: Failure) -> bool:
     """Note what could not be read: to be tried again, or failed for good with its reason.
 
     Returns:
-        Those that matter. Nobody wants a version any more that was deleted or replaced while it was read:
+        Whether that matters. Nobody wants a version any more that was deleted or replaced while it was read:
         its item is skipped, for its bytes may be gone, and whatever comes of that is no fault.
     """
-    mattering = []
-    for failure in failures:
-        item = session.get(JobItem, (failure.work.job_id, failure.work.position))
-        if item is None:
-            continue  # the collection was deleted, and its jobs with it
-        if session.get(DocumentVersion, (failure.work.document_id, failure.work.version)) is None:
-            item.state, item.error = "skipped", item.error or _GONE
-            continue
-        mattering.append(failure)
-        item.error = storable(failure.error)[:_LONGEST_ERROR]
-        item.error_kind = "permanent" if failure.permanent else "transient"
-        if failure.permanent or failure.work.attempts >= TRIES:
-            item.state = "failed"
-            _fail_version(session, item, item.error)
-        else:
-            item.state = "queued"
+    work = failure.work
+    # The document before the item, as in `indexer.deletion`; then its versions are what they stay.
+    document = session.scalar(
+        select(Document)
+        .where(Document.id == work.document_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    key = (work.document_id, work.version)
+    version = session.get(DocumentVersion, key, populate_existing=True) if document else None
+    item = session.get(JobItem, (work.job_id, work.position))
+    if item is None:
+        return False  # the collection was deleted, and its jobs with it
+    if document is None or version is None or version.sha256 != work.sha256:
+        if item.state == "running":
+            item.state, item.error, item.error_kind = "skipped", _GONE, None
+            session.flush()
+        return False
+    item.error = storable(failure.error)[:_LONGEST_ERROR]
+    item.error_kind = "permanent" if failure.permanent else "transient"
+    if failure.permanent or work.attempts >= TRIES:
+        item.state = "failed"
+        _fail_version(session, document, version, item.error)
+    else:
+        item.state = "queued"
     session.flush()
-    return mattering
+    return True
 
 
-def _fail_version(session: Session, item: JobItem, error: str) -> None:
+def _fail_version(session: Session, document: Document, version: DocumentVersion, error: str) -> None:
     """Mark a version as failed; a current one, and what readers see of the document, stay as they are."""
-    document = session.scalar(select(Document).where(Document.id == item.document_id).with_for_update())
-    version = session.get(DocumentVersion, (item.document_id, item.version))
-    if document is None or version is None:
-        item.state = "skipped"
-        return
     if version.state == "pending":
         version.state = "failed"
     document.error = error

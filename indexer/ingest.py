@@ -18,7 +18,7 @@ from corpus.embedding import Embedder
 from corpus.errors import CorpusError, DocumentError, EmptyDocument
 from corpus.originals import Originals
 from indexer.chunking import split_into_chunks
-from indexer.claims import Failure, Work, claim_batch, record_failures, with_present_title
+from indexer.claims import Failure, Work, claim_batch, record_failure, with_present_title
 from indexer.deletion import drop_originals
 from indexer.jobs import begin_job, finish_job
 from indexer.saving import (
@@ -255,6 +255,6 @@ def _fail(bench: Workbench, work: Work, error: Exception) -> None:
     permanent = isinstance(error, DocumentError)
     reason = str(error) if isinstance(error, CorpusError) else f"{type(error).__name__}: {error}"
     with bench.database.write() as session:
-        matters = record_failures(session, [Failure(work, reason, permanent)])
+        matters = record_failure(session, Failure(work, reason, permanent))
     if matters and not permanent:
         _log.warning("document %s could not be read", work.document_id, exc_info=error)

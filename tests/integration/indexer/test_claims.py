@@ -2,15 +2,17 @@
 
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from sqlalchemy import select, update
 
 from corpus.collections import create_collection
 from corpus.database import Database
-from corpus.models import Document, JobItem, now
+from corpus.models import Document, DocumentVersion, JobItem, now
 from corpus.originals import Originals
-from indexer.claims import BATCH_ITEMS, Failure, Work, claim_batch, record_failures
+from indexer.claims import BATCH_ITEMS, Failure, Work, claim_batch, record_failure
+from indexer.deletion import lock_document
 from indexer.intake import add_to_job
 from indexer.jobs import create_job
 from indexer.uploads import Upload
@@ -76,7 +78,7 @@ def test_a_transient_failure_rests_before_the_next_try(database: Database, job_i
     """Others go first; after a second it is tried again."""
     first, *others = work_on(database, job_id)
     with database.write() as session:
-        record_failures(session, [Failure(first, "the disk is busy", permanent=False)])
+        record_failure(session, Failure(first, "the disk is busy", permanent=False))
         for work in others:
             session.get_one(JobItem, (job_id, work.position)).state = "done"
     assert claim(database, job_id) == list(range(BATCH_ITEMS, ITEMS))
@@ -99,6 +101,30 @@ def test_a_failure_of_something_deleted_meanwhile_is_no_failure(
     with database.write() as session:
         session.delete(session.get_one(Document, first.document_id))
         session.flush()
-        assert record_failures(session, [Failure(first, "no text", permanent=permanent)]) == []
+        assert not record_failure(session, Failure(first, "no text", permanent=permanent))
         session.expire_all()
         assert session.get_one(JobItem, (job_id, 0)).state == "skipped"
+
+
+def test_a_failure_waits_for_whoever_is_replacing_the_version(database: Database, job_id: str) -> None:
+    """What was read is gone when the other transaction has ended: the item is skipped, nothing else fails."""
+    first = work_on(database, job_id)[0]
+    noted: list[bool] = []
+
+    def note() -> None:
+        with database.write() as session:
+            noted.append(record_failure(session, Failure(first, "no text", permanent=True)))
+
+    thread = Thread(target=note)
+    with database.write() as session:
+        lock_document(session, first.document_id)
+        session.delete(session.get_one(DocumentVersion, (first.document_id, first.version)))
+        session.flush()
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+    thread.join(30)
+    assert noted == [False]
+    with database.read() as session:
+        assert session.get_one(JobItem, (job_id, first.position)).state == "skipped"
+        assert session.get_one(Document, first.document_id).status == "processing"
