@@ -1,5 +1,6 @@
 """A question and a passage as one row of word pieces, as a reader is trained on it and reads it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from corpus.text import encodable
 from corpus.text_encoding import TokenIds, read_tokenizer
 
 MOST_TOKENS = 384  # of a pair; a chunk of the default size has at most 256
+_WINDOW, _STEP = 256, 192  # tokens, of a longer text: as a chunk, and from one to the next
 _MOST_OF_QUESTION = 64
 _MOST_OF_TITLE = 32
 
@@ -39,13 +41,24 @@ class PairTokenizer:
 
     def pair(self, question: str, title: str, text: str) -> Pair:
         """Return the row for a question and a passage."""
+        return next(self._pairs(question, title, text))
+
+    def windows(self, question: str, title: str, text: str) -> list[Pair]:
+        """Return rows that have all of a text between them: one, or as many as a long text needs.
+
+        Windows overlap by a quarter, so that an answer stands whole in one of them.
+        """
+        return list(self._pairs(question, title, text))
+
+    def _pairs(self, question: str, title: str, text: str) -> Iterator[Pair]:
         asked = self._ids(question)[:_MOST_OF_QUESTION]
         named = self._ids(title)[:_MOST_OF_TITLE]
         encoding = self._tokenizer.encode(encodable(text), add_special_tokens=False)
         room = MOST_TOKENS - len(asked) - len(named) - 3
-        ids = [self._first, *asked, self._between, *named, *encoding.ids[:room], self._between]
         second = len(asked) + 2
-        return Pair(ids, second, second + len(named), tuple(encoding.offsets[:room]))
+        for start, end in _windows(len(encoding.ids), room):
+            ids = [self._first, *asked, self._between, *named, *encoding.ids[start:end], self._between]
+            yield Pair(ids, second, second + len(named), tuple(encoding.offsets[start:end]))
 
     def _special(self, token: str) -> int:
         number = self._tokenizer.token_to_id(token)
@@ -56,6 +69,16 @@ class PairTokenizer:
     def _ids(self, text: str) -> TokenIds:
         ids: TokenIds = self._tokenizer.encode(encodable(text), add_special_tokens=False).ids
         return ids
+
+
+def _windows(count: int, room: int) -> Iterator[tuple[int, int]]:
+    if count <= room:
+        yield 0, count
+        return
+    for start in range(0, count, _STEP):
+        yield start, min(start + _WINDOW, count)
+        if start + _WINDOW >= count:
+            return
 
 
 def _plain(tokenizer: Tokenizer) -> Tokenizer:

@@ -19,7 +19,7 @@ from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from corpus.text_encoding import batches_by_length
 from rag_service.retrieval.pairs import Pair, PairTokenizer
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readings import Read, Reading
+from rag_service.retrieval.readings import Read, Reading, joined
 
 CONFIG_FILE = "reader.json"
 WORDS = "embeddings.word_embeddings.weight"
@@ -73,8 +73,15 @@ class Reader:
         self._tokenizer = PairTokenizer(base)
 
     def read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
-        """Return what is found in each passage, in their order."""
-        pairs = [self._tokenizer.pair(question, passage.full_title, passage.text) for passage in passages]
+        """Return what is found in each passage, in their order.
+
+        A passage longer than a chunk, as one with its neighbours, is read in windows.
+        """
+        windows = [self._tokenizer.windows(question, each.full_title, each.text) for each in passages]
+        readings = iter(self._read([pair for own in windows for pair in own]))
+        return [joined([next(readings) for _ in own]) for own in windows]
+
+    def _read(self, pairs: Sequence[Pair]) -> list[Reading]:
         readings: dict[int, Reading] = {}
         for batch in batches_by_length([len(pair.ids) for pair in pairs], _BATCH_TOKENS):
             some = [pairs[number] for number in batch]

@@ -52,6 +52,19 @@ class Reading:
         return Found(float(sums[first, last]) / 2, self.spans[low + first][0], self.spans[low + last][1])
 
 
+def joined(windows: Sequence[Reading]) -> Reading:
+    """Return the reading of a text from those of its windows, in order; what two have seen counts higher."""
+    if len(windows) == 1:
+        return windows[0]
+    logits: dict[tuple[int, int], tuple[float, float]] = {}
+    for window in windows:
+        for span, start, end in zip(window.spans, window.starts, window.ends, strict=True):
+            before = logits.get(span, (-np.inf, -np.inf))
+            logits[span] = max(before[0], float(start)), max(before[1], float(end))
+    edges = np.array(list(logits.values()), dtype=np.float32)
+    return Reading(max(each.relevance for each in windows), tuple(logits), edges[:, 0], edges[:, 1])
+
+
 Read = Callable[[str, Sequence[Passage]], Sequence[Reading]]  # a question and passages: a reading of each
 
 

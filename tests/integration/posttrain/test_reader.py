@@ -165,6 +165,23 @@ def test_a_planted_span_is_found_in_a_pair_of_any_length(base: Path) -> None:
     assert (short.margin, without.margin) == (6.0, -4.0)
 
 
+def test_a_long_text_is_read_in_windows_that_have_all_of_it(base: Path) -> None:
+    """Each token is in one window or in two, with its characters; a text of a chunk's length is in one."""
+    tokenizer, text = PairTokenizer(base), " ".join(f"{number} litres" for number in range(500))
+    windows = tokenizer.windows("How many?", "Title", text)
+    spans = [span for window in windows for span in window.spans]
+    assert len(windows) > 2
+    assert {text[start:end] for start, end in spans} >= {"0", "litres"}
+    ends = [max(end for _, end in window.spans) for window in windows]
+    starts = [min(start for start, _ in window.spans) for window in windows]
+    assert ends[-1] == len(text)
+    assert starts[0] == 0
+    assert all(start < end for start, end in zip(starts[1:], ends, strict=False))
+    assert tokenizer.windows("How many?", "Title", "A hut.") == [
+        tokenizer.pair("How many?", "Title", "A hut.")
+    ]
+
+
 def test_the_mean_of_two_readers_is_a_reader(base: Path, tmp_path: Path) -> None:
     """Each weight lies halfway; the embedder's own words are not written, and the folder is served."""
     for seed in (1, 2):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_service.retrieval.readings import Found, Reading, answer_logit, as_reranker
+from rag_service.retrieval.readings import Found, Reading, answer_logit, as_reranker, joined
 from tests.passages import passage
 
 TEXT = "Agnes burns 13 litres."
@@ -47,3 +47,15 @@ def test_the_best_answer_is_that_of_a_search_through_all(starts: list[float], en
     found = reading(starts, ends).best()
     assert found is not None
     assert found.margin == pytest.approx(max(every), abs=1e-4)
+
+
+def test_windows_of_a_text_make_one_reading() -> None:
+    """Of what two windows have seen the surer view counts, and of the whole the likelier window's."""
+    first = Reading(-1.0, SPANS[:3], np.array([1, 2, 3], np.float32), np.array([0, 0, 0], np.float32))
+    second = Reading(2.0, SPANS[2:], np.array([5, 0], np.float32), np.array([-1, 6], np.float32))
+    whole = joined([first, second])
+    assert whole.relevance == 2.0
+    assert whole.spans == SPANS
+    assert whole.starts.tolist() == [1, 2, 5, 0]
+    assert whole.ends.tolist() == [0, 0, 0, 6]
+    assert joined([first]) is first
