@@ -3,8 +3,8 @@
 `quantize_dynamic` of torch gives all tokens of a prompt one common scale, so that one large activation
 anywhere decides how coarsely all of them are rounded; docs/decisions/0042-eight-bit-products.md has what
 that costs. Here each token has its own scale, and each output channel its own for the weights, as in
-LLM.int8() (Dettmers et al. 2022, arXiv:2208.07339, section 2). A token's result then depends on that token
-alone, not on what else is in the batch: a cached prefix gives the same answer as a fresh one.
+LLM.int8() (Dettmers et al. 2022, arXiv:2208.07339, section 2). How a token is rounded then depends on that
+token alone, not on what else is in the batch.
 """
 
 from dataclasses import dataclass

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rag_service.answering.chat_model import Cancelled, End, Fingerprint, Sampling, Skill, Usage
 from rag_service.answering.conversation import Message, Part
+from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Call, Delta
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -82,7 +83,10 @@ class FakeChatModel:
         reads: bool = True,
         pause_s: float = 0.0,
         context_length: int = 4096,
+        sums: Sequence[LikelySum] = (),
     ) -> None:
+        """`sums` are what it is likely to compute, whatever the numbers."""
+        self.sums = sums
         self.skill = skill
         self.reads = reads and skill != "none"
         self.context_length = context_length
@@ -141,6 +145,10 @@ class FakeTurn:
     def append(self, *parts: Part) -> None:
         """Keep them for the speaker."""
         self._parts += parts
+
+    def likeliest_sums(self, numbers: frozenset[str], *, most_steps: int) -> Iterator[LikelySum]:  # noqa: ARG002 - the model's are planned
+        """Yield the model's."""
+        return iter(self._model.sums)
 
     def generate(self, sampling: Sampling) -> Iterator[Delta | Call | End]:
         """Let the speaker go on."""

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from corpus.embedding import Embedder
+from corpus.errors import PromptTooLong
 from rag_service.answering.calculator import calculate
 from rag_service.answering.chat_model import Cancelled, ChatModel, Fingerprint, GenerationCancelled, Sampling
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
 from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
+from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Delta, without_control_tokens
 from rag_service.answering.prompt import (
     Prompt,
@@ -27,7 +29,7 @@ from rag_service.answering.prompt import (
 )
 from rag_service.answering.quoting import agrees, holds, in_excerpts, rate_times_count
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
-from rag_service.answering.sums import compute, is_computed
+from rag_service.answering.sums import STEPS, compute, is_computed
 from rag_service.answering.tools import Search, ToolCall, ToolLoop, calculator_for
 from rag_service.answering.two_readers import Said, settle
 from rag_service.answering.verification import Entails
@@ -178,19 +180,31 @@ class Answerer:
         draft.withheld = bool(draft.facts or draft.told)
         if draft.told and not draft.facts and sampling.calculator == "must":
             # Nobody is to see the sums of tries that were given up.
-            compute(draft, sampling, lambda drawn: self._let_write(request, draft, prompt, drawn, cancelled))
+            compute(
+                draft,
+                sampling,
+                lambda how, given: self._let_write(request, draft, prompt, how, cancelled, given=given),
+                lambda numbers: self._likeliest_sums(draft, prompt, numbers, cancelled),
+            )
             yield from draft.tool_calls
         else:
             yield from self._let_write(request, draft, prompt, sampling, cancelled)
 
     def _let_write(
-        self, request: AnswerRequest, draft: Draft, prompt: Prompt, sampling: Sampling, cancelled: Cancelled
+        self,
+        request: AnswerRequest,
+        draft: Draft,
+        prompt: Prompt,
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        given: str = "",
     ) -> Generator[Event]:
-        """Yield what one turn of the model brings."""
+        """Yield what one turn of the model brings; it begins with the sum that is given, if one is."""
         loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
         with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
             turn.append(*prompt.opening)
-            said = loop.run(turn, sampling)
+            said = loop.run(turn, sampling, given=given)
             try:
                 for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
                     if isinstance(event, Delta):
@@ -205,6 +219,14 @@ class Answerer:
                 draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
         if loop.end == "cancelled":
             raise GenerationCancelled("Nobody waits for this answer any more.")
+
+    def _likeliest_sums(
+        self, draft: Draft, prompt: Prompt, numbers: frozenset[str], cancelled: Cancelled
+    ) -> Iterator[LikelySum]:
+        with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
+            turn.append(*prompt.opening)
+            yield from turn.likeliest_sums(numbers, most_steps=STEPS)
+            draft.usage = draft.usage.plus(turn.usage)
 
     def _steps(self, draft: Draft, prompt: Prompt, cancelled: Cancelled) -> Iterator[Delta]:
         """An untrained model writes its steps for themselves: together with them it finds no end."""
@@ -229,6 +251,11 @@ class Answerer:
             opening=opening,
         )
         draft.shown = {each.chunk_id: each.text for each in prompt.in_context}
+        if draft.passages and not prompt.in_context and request.on_no_evidence == "refuse":
+            raise PromptTooLong(
+                "The conversation leaves no room for a passage to answer from. "
+                "Ask something shorter, shorten the system message, or set a lower max_tokens."
+            )
         whole = {each.chunk_id: each for each in draft.passages}
         return replace(prompt, in_context=tuple(whole[each.chunk_id] for each in prompt.in_context))
 

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from corpus.errors import CorpusError
 from rag_service.answering.conversation import Message, Part
+from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Call, Delta
 
 # How a model came to know the markers: its training, this request's system message, or not at all.
@@ -99,6 +100,15 @@ class Turn(Protocol):
         Raises:
             PromptTooLong: the context is longer than the model takes.
             NotReady: the model's server is away.
+        """
+
+    def likeliest_sums(self, numbers: frozenset[str], *, most_steps: int) -> Iterator[LikelySum]:
+        """Yield the sums of `numbers` that the model would compute next, the likeliest first.
+
+        None where that can not be told. The turn is afterwards where it was.
+
+        Raises:
+            GenerationCancelled: whoever asked is gone.
         """
 
 

@@ -1,9 +1,9 @@
 """A chat model in this process: torch, one live context, keys and values kept between turns."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ from rag_service.answering.chat_model import (
 )
 from rag_service.answering.conversation import Message, Part
 from rag_service.answering.generation import GeneratedText, common_length, is_loop, token_chooser
+from rag_service.answering.likeliest_sums import LONGEST, OF_SUMS, LikelySum, likeliest_sums
 from rag_service.answering.llama import LlamaConfig, LlamaNetwork, Precision
 from rag_service.answering.markers import Call, Delta, Marker
 from rag_service.answering.model_files import find_model, weight_files
@@ -32,7 +33,30 @@ from rag_service.answering.network import Network
 from rag_service.answering.template import Template, load_template
 from rag_service.answering.turn_queue import TurnQueue
 
-_PREFILL_TOKENS = 128  # read at once; between two such pieces a caller that is gone is noticed
+_PIECE = 128  # tokens read at once; between two such pieces a caller that is gone is noticed
+
+
+@dataclass(slots=True)
+class _Context:
+    """The ids whose keys and values the network has.
+
+    The first `whole` of them were read in whole pieces, counted from the first token. Only these are kept for
+    another turn: a product's last bits depend on how many rows it has, and in eight bits such a bit may turn
+    a step, so that the same prompt read in other pieces has other answers. What was asked before is not to
+    change an answer.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    whole: int = 0
+
+    def extend(self, piece: Sequence[int]) -> None:
+        if len(piece) == _PIECE and len(self.ids) == self.whole:
+            self.whole += _PIECE
+        self.ids += piece
+
+    def truncate(self, length: int) -> None:
+        del self.ids[length:]
+        self.whole = min(self.whole, length - length % _PIECE)
 
 
 class LocalModel:
@@ -53,8 +77,9 @@ class LocalModel:
         self.reads = reads and not template.plain_markers
         self.template = template
         self._network = network
+        self._pieces = template.vocabulary.matching(OF_SUMS) if self.skill == "trained" else {}
         self._queue = TurnQueue()
-        self._context: list[int] = []  # the ids that the network's keys and values are of
+        self._context = _Context()
 
     @property
     def context_length(self) -> int:
@@ -72,10 +97,7 @@ class LocalModel:
         """Open a turn; see `ChatModel`."""
         ids = self.template.render(messages, add_generation_prompt=True).ids
         with self._queue.turn(cancelled):
-            cached = min(common_length(ids, self._context), len(ids) - 1)
-            self._network.truncate(cached)
-            del self._context[cached:]
-            yield LocalTurn(self._network, self.template, self._context, ids, cancelled)
+            yield LocalTurn(self._network, self.template, self._context, ids, cancelled, pieces=self._pieces)
 
 
 class LocalTurn:
@@ -85,25 +107,38 @@ class LocalTurn:
         self,
         network: Network,
         template: Template,
-        context: list[int],
+        context: _Context,
         prompt: list[int],
         cancelled: Cancelled,
+        *,
+        pieces: Mapping[int, str],
     ) -> None:
-        """`context` holds what the network has read, and is kept up to date."""
+        """`context` is of the turn before, and becomes this one's; sums are made of `pieces`."""
+        self._pieces = pieces
         self._network = network
         self._template = template
         self._context = context
         self._cancelled = cancelled
-        self._unread = prompt[len(context) :]
+        self._has_begun = False  # to read; until then the context is another turn's
+        self._unread = list(prompt)
         self._logits: Tensor | None = None
         self._next_number = 1
-        self.usage = Usage(prompt_tokens=len(prompt), cached_tokens=len(context))
+        self.usage = Usage(prompt_tokens=len(prompt))
         self._check_length()
 
     @property
     def transcript(self) -> str:
         """See `Turn`."""
-        return self._template.vocabulary.decode([*self._context, *self._unread])
+        return self._template.vocabulary.decode(self._ids)
+
+    @property
+    def _ids(self) -> list[int]:
+        """All of this turn, read and unread."""
+        return [*(self._context.ids if self._has_begun else ()), *self._unread]
+
+    @property
+    def _length(self) -> int:
+        return (len(self._context.ids) if self._has_begun else 0) + len(self._unread)
 
     def append(self, *parts: Part) -> None:
         """See `Turn`."""
@@ -144,6 +179,32 @@ class LocalTurn:
         yield from reader.finish()
         yield End(reason)
 
+    def likeliest_sums(self, numbers: frozenset[str], *, most_steps: int) -> Iterator[LikelySum]:
+        """Yield what the model would compute; see `Turn`."""
+        ids = {marker: number for number, marker in self._template.markers.items()}
+        before = self._ids
+        room = self._network.context_length - len(before) - LONGEST
+        if Marker.CALC_START not in ids or room < 0:
+            return
+
+        def after(written: Sequence[int]) -> Tensor:
+            self._go_to([*before, ids[Marker.CALC_START], *written])
+            return self._read().log_softmax(-1)
+
+        try:
+            yield from likeliest_sums(
+                after, self._pieces, ids[Marker.CALC_END], numbers, most_steps=most_steps
+            )
+        finally:
+            self._go_to(before)
+
+    def _go_to(self, ids: list[int]) -> None:
+        """Let this turn become `ids`, of which at least the last is still to be read."""
+        if self._has_begun:
+            self._forget(min(common_length(ids, self._context.ids), len(ids) - 1))
+            ids = ids[len(self._context.ids) :]
+        self._unread, self._logits = ids, None
+
     def _begin(self, wanted: Marker) -> list[int]:
         """Write a marker in the model's place, if it has it; return its ids."""
         ids = [number for number, marker in self._template.markers.items() if marker is wanted]
@@ -152,17 +213,35 @@ class LocalTurn:
 
     def _next_id(self, choose: Callable[[Tensor], int]) -> int:
         """Read what is unread and choose the token after it."""
-        began, count = time.perf_counter(), len(self._unread)
+        return choose(self._read())
+
+    def _read(self) -> Tensor:
+        """Read what is unread; return the logits of the token after it."""
+        began, unread = time.perf_counter(), len(self._unread)
+        if not self._has_begun:
+            self._keep_common_beginning()
         while self._unread or self._logits is None:
             if self._cancelled():
                 raise GenerationCancelled("Nobody waits for this answer any more.")
-            piece, self._unread = self._unread[:_PREFILL_TOKENS], self._unread[_PREFILL_TOKENS:]
+            count = _PIECE - len(self._context.ids) % _PIECE
+            piece, self._unread = self._unread[:count], self._unread[count:]
             self._logits = self._network.forward(piece)
-            self._context += piece
-        number = choose(self._logits)
-        milliseconds = (time.perf_counter() - began) * 1000
-        self._account(milliseconds, is_prefill=count > 1)
-        return number
+            self._context.extend(piece)
+        self._account((time.perf_counter() - began) * 1000, is_prefill=unread > 1)
+        return self._logits
+
+    def _keep_common_beginning(self) -> None:
+        """Keep what the turn before has read of this one's beginning, in whole pieces."""
+        ids, self._has_begun = self._unread, True
+        cached = min(common_length(ids, self._context.ids), len(ids) - 1, self._context.whole)
+        self._forget(cached - cached % _PIECE)
+        self._unread = ids[len(self._context.ids) :]
+        self.usage = replace(self.usage, cached_tokens=len(self._context.ids))
+
+    def _forget(self, length: int) -> None:
+        """Forget all that was read but the first `length` tokens."""
+        self._network.truncate(length)
+        self._context.truncate(length)
 
     def _account(self, milliseconds: float, *, is_prefill: bool) -> None:
         usage = replace(self.usage, completion_tokens=self.usage.completion_tokens + 1)
@@ -172,14 +251,13 @@ class LocalTurn:
             self.usage = replace(usage, decode_ms=usage.decode_ms + milliseconds)
 
     def _has_room(self) -> bool:
-        return len(self._context) + len(self._unread) < self._network.context_length
+        return self._length < self._network.context_length
 
     def _check_length(self) -> None:
-        length = len(self._context) + len(self._unread)
-        if length >= self._network.context_length:
+        if self._length >= self._network.context_length:
             raise PromptTooLong(
-                f"The prompt has {length} tokens; the model takes fewer than {self._network.context_length}. "
-                "Ask something shorter or use fewer passages."
+                f"The prompt has {self._length} tokens; the model takes fewer than "
+                f"{self._network.context_length}. Ask something shorter or use fewer passages."
             )
 
     def _banned(self, sampling: Sampling) -> list[int]:

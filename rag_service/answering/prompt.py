@@ -87,13 +87,16 @@ def build_prompt(
 ) -> Prompt:
     """Put the passages into the context, best first, as many as fit beside the conversation.
 
-    A trained model gets them as the result of a search in its own turn, as in its training; a model that
-    follows instructions reads them in the user's turn.
+    Earlier turns are left out where they leave no room for a passage. A trained model gets passages as the
+    result of a search in its own turn, as in its training; a model that follows instructions reads them in
+    the user's turn.
     """
     conversation = _recent(model, messages)
-    spent = sum(model.count_tokens(message.text) for message in conversation) + model.count_tokens(opening)
-    room = min(_PASSAGE_TOKENS, model.context_length - spent - max_tokens - _RESERVE)
-    packed = _pack(model, passages, room)
+    free = model.context_length - model.count_tokens(opening) - max_tokens - _RESERVE
+    packed = _pack(model, passages, free - _length(model, conversation))
+    if passages and not packed:
+        conversation = conversation[-1:]
+        packed = _pack(model, passages, free - _length(model, conversation))
     sources = tuple(_source(passage) for passage in packed)
     if model.skill == "trained":
         parts = (Part("search", query), Part("search_result", passages=sources)) if packed else ()
@@ -140,9 +143,14 @@ def _recent(model: ChatModel, messages: Sequence[Message]) -> tuple[Message, ...
     return tuple(turns[first:])
 
 
+def _length(model: ChatModel, messages: Sequence[Message]) -> int:
+    return sum(model.count_tokens(message.text) for message in messages)
+
+
 def _pack(model: ChatModel, passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:
     """Take passages in order of rank while they fit; a long one is passed over for shorter ones."""
     taken: list[Passage] = []
+    room = min(room, _PASSAGE_TOKENS)
     for passage in passages:
         cost = model.count_tokens(passages_text([_source(passage)])) + 4
         if cost <= room:

@@ -25,6 +25,7 @@ from rag_service.answering.chat_model import (
 from rag_service.answering.chat_server import ChatServer, Patience, RequestRefused
 from rag_service.answering.conversation import Message, Part
 from rag_service.answering.defusing import defused
+from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import SYNONYMS, Call, Delta, Marker, Scanner, TurnReader
 from rag_service.answering.template import marked_text
 
@@ -90,6 +91,10 @@ class RemoteTurn:
             self._note(_part_text(part, self._next_number), by_model=part.written_by_model)
             self._next_number += len(part.passages)
         self._check_length()
+
+    def likeliest_sums(self, numbers: frozenset[str], *, most_steps: int) -> Iterator[LikelySum]:  # noqa: ARG002 - as the seam has it
+        """Yield nothing: a server does not tell how likely what is."""
+        return iter(())
 
     def generate(self, sampling: Sampling) -> Iterator[Delta | Call | End]:
         """Go on; see `Turn`."""

@@ -1,26 +1,24 @@
-"""Sums of a small model: whether one may be an answer, and other tries where it may not."""
+"""Sums of a small model: whether one may be an answer, and a likelier one where it may not."""
 
 import re
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from math import exp
 
-from corpus.errors import PromptTooLong
 from corpus.sentences import sentence_spans
+from rag_service.answering.calculator import CalculationError, calculate
 from rag_service.answering.chat_model import Sampling
-from rag_service.answering.dimensions import dimensions_of, holds_together
-from rag_service.answering.draft import Attempt, Draft
+from rag_service.answering.dimensions import holds_together
+from rag_service.answering.draft import Draft
+from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.numbers import WORD_BEHIND, number_words_in, numbers_in, placed_numbers
 from rag_service.retrieval.question_types import counts_in, needs_a_sum
 from rag_service.retrieval.terms import terms_of
-from rag_service.retrieval.units import unit_behind
+from rag_service.retrieval.units import measures_another, unit_behind
 
-TRIES = 16
-_DRAWN_AT = 0.8  # temperature
-_TOKENS = 96  # most, of a try that is drawn
-_LONGEST_S = 10.0  # after that no other try is begun
+STEPS = 60  # most tokens that are looked at to find likely sums
+_LEAST_SHARE = 0.1  # of the probability, that the sums of one result must have
 _SIGNS = re.compile(r"[-+*/()]")
 _CONSTANTS = (
     ("2", re.compile(r"\b(?:back|return|both|twice|double)\b", re.IGNORECASE)),
@@ -30,48 +28,62 @@ _CONSTANTS = (
 # Up to three words behind a number, up to the next number or small word: "woollen hats".
 _THING = re.compile(f"(?:{WORD_BEHIND}){{1,3}}", re.IGNORECASE)
 
-Write = Callable[[Sampling], Generator[object]]  # one turn of the model, heard by the draft
+Write = Callable[[Sampling, str], Generator[object]]  # a turn that begins with a sum, if one is given
+Likeliest = Callable[[frozenset[str]], Iterator[LikelySum]]  # of these numbers, the likeliest first
 
 
-def compute(draft: Draft, sampling: Sampling, write: Write) -> None:
-    """Let the model try a sum, and again where the first one does not hold, until two that do agree.
+def compute(draft: Draft, sampling: Sampling, write: Write, likeliest: Likeliest) -> None:
+    """Let the model write a sum; where it does not hold, the likeliest one of its own that does.
 
-    What it computes first is often of whatever numbers stand near, while the right sum is likely too:
-    self-consistency (Wang et al. 2022, arXiv:2203.11171), over what can be checked. Where the question counts
-    something, which says much about the sum, a single one that holds will do if no other result does. Else
-    the draft has the first one, to be refused.
+    What it computes first is often of whatever numbers stand near, while the right sum is among those that it
+    thinks likely too. Where none of them holds the draft has the first one, to be refused.
     """
     before = draft.attempt
-    for _ in write(sampling):
-        pass
-    if is_computed(draft):
+    _hear(write(sampling, ""))
+    if _may_stand(draft):
         return
-    first, held, until = draft.attempt, dict[str, Attempt](), time.monotonic() + _LONGEST_S
-    for seed in range(1, TRIES):
-        if time.monotonic() > until:
-            break
-        draft.go_back_to(before)
-        _try(draft, replace(sampling, temperature=_DRAWN_AT, seed=seed, reasoning=False), write)
-        if is_computed(draft):
-            result = _calculations(draft.tool_calls)[-1].output
-            if result in held:
-                return
-            held[result] = draft.attempt
-    only = next(iter(held.values())) if len(held) == 1 and counts_in(draft.query) else None
-    draft.go_back_to(only or first)
-
-
-def _try(draft: Draft, sampling: Sampling, write: Write) -> None:
-    """Let the model write, as long as what it computes may still become a sum that holds."""
-    short = replace(sampling, max_tokens=min(sampling.max_tokens, _TOKENS))
-    with closing(write(short)) as events:
-        try:
-            for _ in events:
-                calls = _calculations(draft.tool_calls)
-                if calls and not _may_hold(draft.query, calls, draft.texts_of(draft.read)):
-                    return
-        except PromptTooLong:  # by what it found meanwhile; the first try stands
+    first = draft.attempt
+    draft.go_back_to(before)
+    texts = draft.texts_of(first.read)
+    if found := _likeliest_that_holds(draft.query, texts, likeliest(_known(draft.query, (), texts))):
+        _hear(write(replace(sampling, reasoning=False), found))
+        if _may_stand(draft):
             return
+    draft.go_back_to(first)
+
+
+def _may_stand(draft: Draft) -> bool:
+    return is_computed(draft) and not measures_another(draft.query, draft.text)
+
+
+def _hear(turn: Generator[object]) -> None:
+    for _ in turn:
+        pass
+
+
+def _likeliest_that_holds(question: str, texts: Sequence[str], sums: Iterator[LikelySum]) -> str | None:
+    """Return the likeliest sum that holds, if its result is likely enough; else None.
+
+    Sums of one result count together: 2*40+3*85 and 3*85+2*40. Where the question counts something, which
+    says much about its sum, the result must be likelier than all others that hold; else it must be likely.
+    """
+    shares: dict[str, float] = {}
+    first: dict[str, str] = {}
+    for each in sums:
+        if result := _result_that_holds(question, each.text, texts):
+            shares[result] = shares.get(result, 0.0) + exp(each.log_probability)
+            first.setdefault(result, each.text)
+    best = max(shares, key=shares.__getitem__, default="")
+    least = sum(shares.values()) / 2 if counts_in(question) else _LEAST_SHARE
+    return first[best] if best and shares[best] >= least else None
+
+
+def _result_that_holds(question: str, text: str, texts: Sequence[str]) -> str | None:
+    try:
+        result = calculate(text).result
+    except CalculationError:
+        return None
+    return result if computed_from(question, (ToolCall("calculate", text, result),), texts) else None
 
 
 def is_computed(draft: Draft) -> bool:
@@ -123,12 +135,6 @@ def counted_things(question: str) -> list[frozenset[str]]:
         if behind and unit_behind(question, start, end)[0] is None:
             found.append(frozenset(terms_of(behind[0]).stems))
     return [stems for stems in found if stems]
-
-
-def _may_hold(question: str, calls: Sequence[ToolCall], texts: Sequence[str]) -> bool:
-    """Tell whether a later sum may go on with these: their numbers are known, and fit each other."""
-    computed = [(call.input, call.output) for call in calls]
-    return _used(calls) <= _known(question, calls, texts) and bool(dimensions_of(computed, question, texts))
 
 
 def _calculations(calls: Sequence[ToolCall]) -> list[ToolCall]:

@@ -44,9 +44,15 @@ class ToolLoop:
     calls: list[ToolCall] = field(default_factory=list)
     end: EndReason = "end"
 
-    def run(self, turn: Turn, sampling: Sampling) -> Iterator[Delta | ToolCall]:
-        """Let the model write until its turn ends; `max_tokens` counts over all its pieces."""
+    def run(self, turn: Turn, sampling: Sampling, *, given: str = "") -> Iterator[Delta | ToolCall]:
+        """Let the model write until its turn ends; `max_tokens` counts over all its pieces.
+
+        A sum that is `given` is put into its turn first, as if it had begun with it.
+        """
         before = turn.usage.completion_tokens
+        if given:
+            yield self._begin_with(turn, given)
+            sampling = _after_a_call(sampling)
         while (left := sampling.max_tokens - (turn.usage.completion_tokens - before)) > 0:
             call: Call | None = None
             for item in turn.generate(replace(sampling, max_tokens=left)):
@@ -64,10 +70,14 @@ class ToolLoop:
             if result is None:
                 return
             turn.append(result)
-            # The steps come before the first call, and a call that must be made was made.
-            may = "may" if sampling.calculator == "must" else sampling.calculator
-            sampling = replace(sampling, reasoning=False, calculator=may)
+            sampling = _after_a_call(sampling)
         self.end = "length"
+
+    def _begin_with(self, turn: Turn, expression: str) -> ToolCall:
+        done, result = self._carry_out(Call("calculate", expression))
+        turn.append(Part("calculate", expression), *([result] if result else []))
+        self.calls.append(done)
+        return done
 
     def _carry_out(self, call: Call) -> tuple[ToolCall, Part | None]:
         """Return what was done and what the model reads of it; None: the turn is broken off."""
@@ -115,6 +125,12 @@ def calculator_for(question: str) -> Literal["may", "must", "not"]:
     if needs_a_sum(question):
         return "must"
     return "may" if may_need_a_sum(question) else "not"
+
+
+def _after_a_call(sampling: Sampling) -> Sampling:
+    """The steps come before the first call, and a call that must be made was made."""
+    may = "may" if sampling.calculator == "must" else sampling.calculator
+    return replace(sampling, reasoning=False, calculator=may)
 
 
 def _calculated(expression: str) -> str:

@@ -1,6 +1,7 @@
 """Text to token ids and back, with control tokens strictly apart from plain text."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -74,6 +75,11 @@ class Vocabulary:
         """Return the text of ids, control tokens by their names."""
         stream = self.text_stream()
         return "".join(stream.feed(number) for number in ids) + stream.flush()
+
+    def matching(self, form: re.Pattern[str]) -> dict[int, str]:
+        """Return the plain tokens whose whole text has this form, by their ids."""
+        texts = ((number, self._plain.decode([number])) for number in self._plain.get_vocab().values())
+        return {number: text for number, text in texts if form.fullmatch(text)}
 
     def text_stream(self) -> "TextStream":
         """Return a decoder for ids that arrive one by one."""

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from math import log
 
 import numpy as np
 import pytest
 
 from corpus.collections import active_generation, create_collection
 from corpus.database import Database
+from corpus.errors import PromptTooLong
 from corpus.follower import Follower
 from corpus.models import Chunk, Document, DocumentVersion, Embedding, next_change_number
 from rag_service.answering.answer import Answer, Answerer, AnswerRequest, Done, Event, Found
 from rag_service.answering.chat_model import GenerationCancelled, Sampling, Skill
 from rag_service.answering.conversation import Message, Part, assistant, system, user
+from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.refusals import SENTENCES
 from rag_service.answering.tools import ToolCall
@@ -102,11 +105,13 @@ def ask(retriever: Retriever) -> Ask:
         skill: Skill = "trained",
         reads: bool = True,
         read: Read | None = None,
+        sums: Sequence[LikelySum] = (),
+        context_length: int = 4096,
         **how: object,
     ) -> list[Event]:
         speaker = said if callable(said) else lambda _messages, _parts: said
         messages = (user(question),) if isinstance(question, str) else tuple(question)
-        model = FakeChatModel(speaker, skill=skill, reads=reads)
+        model = FakeChatModel(speaker, skill=skill, reads=reads, sums=sums, context_length=context_length)
         answerer = Answerer(retriever, EMBEDDER, model, read=read)
         return list(answerer.stream(AnswerRequest(messages, **how)))  # type: ignore[arg-type]
 
@@ -437,24 +442,41 @@ def test_where_the_passages_likely_answer_words_of_no_source_give_way_to_their_b
     assert not beside.citations
 
 
+@pytest.mark.parametrize("skill", ["trained", "instructed"])
+def test_what_leaves_no_room_for_a_passage_is_no_answer_without_one(ask: Ask, skill: Skill) -> None:
+    """The model would make something up that nothing could be held against."""
+    long = [system("Be kind. " * 1000), user(QUESTION)]
+    with pytest.raises(PromptTooLong, match="no room for a passage"):
+        ask(RIGHT, long, skill=skill, context_length=3100)
+    anyway = last(ask(RIGHT, long, skill=skill, context_length=3100, on_no_evidence="answer"))
+    assert not anyway.citations
+
+
+def test_earlier_turns_give_way_to_the_passages(ask: Ask) -> None:
+    """A history that leaves no room for one is left out."""
+    history = [user("Please " * 600), assistant("Yes."), user(QUESTION)]
+    answer = last(ask(RIGHT, history, context_length=1400, sampling=Sampling(max_tokens=500)))
+    assert answer.citations
+
+
 SUM = "How many litres of diesel do the two generators of the Vostrel station burn together?"
 
 
-def computes(*expressions: str) -> Speaker:
-    """Return a speaker that tries these sums one after the other, the last one again and again."""
-    left = list(expressions)
+def computes(expression: str) -> Speaker:
+    """Return a speaker that computes this, and says the result."""
 
     def speak(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
         if parts and parts[-1].type == "calculate_result":
             return [Delta("text", f"{parts[-1].text} litres [1].")]
-        return [Call("calculate", left.pop(0) if len(left) > 1 else left[0])]
+        return [Call("calculate", expression)]
 
     return speak
 
 
-def test_a_sum_that_does_not_hold_is_tried_again_until_two_agree(ask: Ask) -> None:
-    """Of the tries that were given up nothing is told; their tokens are counted."""
-    events = ask(computes("13+30", "2*13", "13*13", "2*13"), SUM, read=finds("13 litres"))
+def test_where_a_sum_does_not_hold_the_likeliest_that_does_is_carried_out(ask: Ask) -> None:
+    """Of the first one nothing is told; its tokens are counted. Sums of one result count together."""
+    likely = [("13+30", 0.5), ("13*13", 0.2), ("2*13", 0.06), ("13*2", 0.05)]
+    events = ask(computes("13+30"), SUM, read=finds("13 litres"), sums=sums_of(likely))
     answer = last(events)
     assert answer.text == "26 litres [1]."
     assert [event for event in events if isinstance(event, ToolCall)] == [ToolCall("calculate", "2*13", "26")]
@@ -464,9 +486,21 @@ def test_a_sum_that_does_not_hold_is_tried_again_until_two_agree(ask: Ask) -> No
     assert answer.usage.completion_tokens > once.usage.completion_tokens
 
 
-@pytest.mark.parametrize("tries", [("13+30",), ("13+30", "2*13", "2*13+13", "13+30"), ("13*13",)])
-def test_a_sum_that_no_two_tries_agree_on_is_refused(ask: Ask, tries: tuple[str, ...]) -> None:
-    """Whatever was computed then, it is not shown as an answer."""
-    answer = last(ask(computes(*tries), SUM, read=finds("13 litres")))
+@pytest.mark.parametrize(
+    "likely",
+    [
+        [],
+        [("13+30", 0.9)],
+        [("2*13+13", 0.3), ("2*13", 0.3), ("2*13-13", 0.2)],
+    ],
+)
+def test_a_sum_that_none_is_likelier_than_is_refused(ask: Ask, likely: list[tuple[str, float]]) -> None:
+    """No other holds, or of those that do none is likelier than the others together."""
+    answer = last(ask(computes("13+30"), SUM, read=finds("13 litres"), sums=sums_of(likely)))
     assert answer.refusal == "insufficient"
-    assert answer.tool_calls == (ToolCall("calculate", tries[0], answer.tool_calls[0].output),)
+    assert answer.tool_calls == (ToolCall("calculate", "13+30", "43"),)
+
+
+def sums_of(likely: Sequence[tuple[str, float]]) -> list[LikelySum]:
+    """Return sums with how likely they are."""
+    return [LikelySum(text, log(share)) for text, share in likely]

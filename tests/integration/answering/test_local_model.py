@@ -1,6 +1,7 @@
 """Turns of a model in this process, on a tiny Llama: real network, random weights."""
 
 from collections.abc import Iterator
+from math import exp, log
 
 import pytest
 from torch import Tensor, full
@@ -39,6 +40,36 @@ class Script:
         self.length = length
 
 
+class Planned:
+    """A network whose next token depends on what stands behind the marker for a sum."""
+
+    context_length = 500
+
+    def __init__(self, plan: dict[tuple[int, ...], dict[int, float]], marker: int, size: int) -> None:
+        self._plan = plan
+        self._marker = marker
+        self._size = size
+        self._ids: list[int] = []
+
+    @property
+    def length(self) -> int:
+        """Tokens read."""
+        return len(self._ids)
+
+    def forward(self, ids: list[int]) -> Tensor:
+        """Return the logarithms of the planned probabilities."""
+        self._ids += ids
+        written = tuple(self._ids[self._ids.index(self._marker) + 1 :]) if self._marker in self._ids else ()
+        logits = full((self._size,), -30.0)
+        for number, share in self._plan[written].items():
+            logits[number] = log(share)
+        return logits
+
+    def truncate(self, length: int) -> None:
+        """Forget."""
+        del self._ids[length:]
+
+
 def scripted(template: Template, script: list[int | str], **limits: int) -> tuple[LocalModel, Script]:
     """Return a model that writes the script; strings are encoded as plain text."""
     ids: list[int] = []
@@ -68,18 +99,75 @@ def say(model: LocalModel, messages: list[Message], sampling: Sampling) -> str:
 
 
 def test_a_known_beginning_is_not_read_again_and_changes_nothing(real: LocalModel) -> None:
-    """The second time only the last token is read; the answer is the same."""
-    sampling = Sampling(max_tokens=12)
-    first = say(real, MESSAGES, sampling)
-    with real.begin(MESSAGES) as turn:
+    """The second time only what is behind the last whole piece is read; the answer is the same."""
+    sampling, long = Sampling(max_tokens=12), system("Be brief. " * 12)
+    asked = [long, MESSAGES[1]]
+    first = say(real, asked, sampling)
+    with real.begin(asked) as turn:
         again = "".join(item.text for item in turn.generate(sampling) if isinstance(item, Delta))
         usage = turn.usage
     assert again == first
-    assert usage.cached_tokens == usage.prompt_tokens - 1
-    other = say(real, [MESSAGES[0], user("And how long?")], sampling)
+    assert usage.cached_tokens == usage.prompt_tokens - usage.prompt_tokens % 128 > 0
+    other = say(real, [long, user("And how long?")], sampling)
     fresh = [system("Something else entirely."), user("x")]
     say(real, fresh, sampling)
-    assert say(real, [MESSAGES[0], user("And how long?")], sampling) == other
+    assert say(real, [long, user("And how long?")], sampling) == other
+
+
+def test_a_prompt_is_read_in_the_same_pieces_whatever_was_read_before() -> None:
+    """Pieces end at multiples of 128, and what stands behind the last whole one is read again."""
+    template, _ = answerer()
+    size = len(template.vocabulary.encode("a"))
+    long = system("b" * (300 // size))
+    stop = min(template.stop_ids)
+
+    def pieces(*before: list[Message]) -> list[list[int]]:
+        model, network = scripted(template, [0] * 40, context_length=2000)
+        for messages in before:
+            with model.begin(messages) as turn:
+                list(turn.generate(Sampling(max_tokens=3)))
+        network.read.clear()
+        network.ids[:] = [0] * 20 + [stop]
+        with model.begin([long, user("Who?")]) as turn:
+            turn.append(Part("calculate_result", "7" * 200))
+            list(turn.generate(Sampling(max_tokens=1)))
+        return network.read
+
+    fresh = pieces()
+    assert [len(piece) for piece in fresh[:-1]] == [128] * (len(fresh) - 1)
+    assert pieces([long, user("Why?")]) == fresh[2:]
+    assert pieces([long, user("Who?")], [system("Short."), user("x")]) == fresh
+
+
+def test_the_likeliest_sums_are_told_and_leave_the_turn_where_it_was() -> None:
+    """The model thinks of 13*4 first and of 13+4 second; afterwards nothing of that was written."""
+    template, control = answerer()
+    digits = template.vocabulary
+    one, three, four, times, plus = (digits.encode(each)[0] for each in "134*+")
+    wanted = {
+        (): {one: 1.0},
+        (one,): {three: 1.0},
+        (one, three): {times: 0.6, plus: 0.3, four: 0.1},
+        (one, three, times): {four: 1.0},
+        (one, three, plus): {four: 1.0},
+        (one, three, times, four): {control["<CALC_END>"]: 1.0},
+        (one, three, plus, four): {control["<CALC_END>"]: 1.0},
+    }
+    network = Planned(wanted, control["<CALC_START>"], digits.size)
+    model = LocalModel("planned", network, template, Fingerprint("0"))
+    with model.begin(MESSAGES) as turn:
+        before = turn.transcript
+        found = list(turn.likeliest_sums(frozenset({"13", "4"}), most_steps=50))
+        assert turn.transcript == before
+    assert [each.text for each in found] == ["13*4", "13+4"]
+    assert [round(exp(each.log_probability), 3) for each in found] == [0.6, 0.3]
+
+
+def test_a_model_without_the_markers_knows_no_likeliest_sums() -> None:
+    """Its calls are plain text."""
+    model, _ = scripted(tiny_own_template(tiny_vocabulary()), [])
+    with model.begin(MESSAGES) as turn:
+        assert not list(turn.likeliest_sums(frozenset({"13", "4"}), most_steps=50))
 
 
 def test_a_seed_repeats_an_answer(real: LocalModel) -> None:
@@ -91,9 +179,9 @@ def test_a_seed_repeats_an_answer(real: LocalModel) -> None:
 def test_no_control_token_is_ever_written(real: LocalModel) -> None:
     """Even at a temperature at which every token is as likely as another."""
     with real.begin(MESSAGES) as turn:
-        before = len(real._context) + len(turn._unread)
+        before = turn._length
         list(turn.generate(Sampling(max_tokens=150, temperature=1e9, seed=3)))
-        written = [*real._context, *turn._unread][before:]
+        written = turn._ids[before:]
     assert written
     assert not set(written) & (set(real.template.vocabulary.control.values()) - real.template.stop_ids)
 
@@ -124,7 +212,7 @@ def test_the_tool_loop_only_ever_appends() -> None:
             "<RESULT_START>[1]\nIt burns 14 litres.<RESULT_END>14 litres [1]."
         )
     read = [number for piece in network.read for number in piece]
-    assert read == model._context
+    assert read == model._context.ids
     assert network.length == len(read)
 
 
