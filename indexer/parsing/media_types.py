@@ -100,6 +100,17 @@ _BY_SUFFIX = {
 CODE = frozenset(_BY_SUFFIX.values()) - {
     MARKDOWN, HTML, CSV, TSV, JSON, NDJSON, XML, YAML, RST, ORG, EML, TEXT,
 }  # fmt: skip
+_ALIASES = {
+    "text/xml": XML,
+    "application/x-yaml": YAML,
+    "text/yaml": YAML,
+    "text/x-markdown": MARKDOWN,
+    "application/csv": CSV,
+    "application/javascript": "text/javascript",
+}
+# What a client is believed where content and name leave it open. It says text/plain of anything, and
+# JSON and mail would have been known by their marks.
+_BELIEVED = frozenset({MARKDOWN, HTML, XHTML, CSV, TSV, XML, YAML, RST, ORG}) | CODE
 
 _SNIFFED = 4_000  # characters of a text that are looked at
 _MOST_CONTROLS = 0.02  # of the characters; more is no text
@@ -123,13 +134,17 @@ _FEWEST_ROWS = 3
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
 
 
-def detect_media_type(data: bytes, filename: str | None) -> str:
-    """Return the media type of `data`; the name decides only between formats that are all text."""
+def detect_media_type(data: bytes, filename: str | None, given: str | None = None) -> str:
+    """Return the media type of `data`.
+
+    The name decides only between formats that are all text. So does the type that a client has `given`,
+    and only where the name does not: many send application/octet-stream, or what a table of theirs says.
+    """
     binary = _detect_binary(data)
-    return binary if binary is not None else detect_text_type(decode(data), filename)
+    return binary if binary is not None else detect_text_type(decode(data), filename, given)
 
 
-def detect_text_type(text: str, filename: str | None) -> str:
+def detect_text_type(text: str, filename: str | None, given: str | None = None) -> str:
     """Return the media type of a text, or `BINARY` if it is none."""
     head = text[:_SNIFFED]
     if len(_CONTROL.findall(head)) > _MOST_CONTROLS * len(head):
@@ -138,7 +153,13 @@ def detect_text_type(text: str, filename: str | None) -> str:
     strong = _strong_type(text, head, named)
     if strong is None and named in (JSON, NDJSON, EML):
         return TEXT  # the name promises what the content does not keep
-    return strong or named or _guessed_type(text, head)
+    return strong or named or _believed_type(given) or _guessed_type(text, head)
+
+
+def _believed_type(given: str | None) -> str | None:
+    said = (given or "").partition(";")[0].strip().lower()
+    media_type = _ALIASES.get(said, said)
+    return media_type if media_type in _BELIEVED else None
 
 
 def _strong_type(text: str, head: str, named: str | None) -> str | None:

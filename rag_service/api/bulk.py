@@ -14,7 +14,7 @@ from corpus.models import Job
 from indexer.intake import Bytes, add_failed_item, add_to_job
 from indexer.jobs import RECEIVING, create_job, seal_job
 from indexer.uploads import OnDuplicate, Upload
-from rag_service.api.bodies import parts_of
+from rag_service.api.bodies import parts_of, said_type
 from rag_service.api.schemas.jobs import IngestionForm
 from rag_service.api.uploads import Content, collection_for_upload
 from rag_service.service import Service
@@ -106,7 +106,7 @@ def _documents_of(
         def read() -> tuple[Bytes, Upload]:
             parts = parts_of(file, service.limits.upload_bytes)
             data = b"".join(parts()) if (file.size or 0) <= READ_BYTES else parts
-            content = Content(data, file.filename, file.content_type)
+            content = Content(data, file.filename, said_type(file))
             return content.data, content.upload(collection_id, metadata=fields.metadata)
 
         yield Named(name, read)
