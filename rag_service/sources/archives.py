@@ -1,6 +1,7 @@
 """The members of zip and tar archives as documents, read one after the other, never unpacked to disk."""
 
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -11,8 +12,20 @@ from typing import IO
 from rag_service.sources.source import READ_BYTES, Parts, Source, no_parts
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
-"""What reading an archive may raise; zipfile says RuntimeError for want of a password."""
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,  # for want of a password
+    ValueError,  # names that are not in the encoding that they claim, numbers that are none
+    LookupError,
+    ArithmeticError,
+)
+"""What reading an archive may raise: both modules check less than they compute with."""
 
 _ENCRYPTED = 0x1  # a member's first flag bit (APPNOTE.TXT, section 4.4.4)
 

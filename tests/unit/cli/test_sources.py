@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -157,6 +157,60 @@ def test_a_damaged_archive_gives_what_can_be_read_and_a_problem(tmp_path: Path) 
     bad = next(found)
     with pytest.raises(DAMAGED):
         bad.open(most_bytes=LIMIT)
+
+
+def misnamed_zip() -> bytes:
+    """Return an archive with a name that claims to be UTF-8 and is not."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("é.txt", "words")
+    return buffer.getvalue().replace("é".encode(), b"\xff\xfe")
+
+
+def nameless_zip() -> bytes:
+    """Return an archive with a member that has no name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", "words")
+    return buffer.getvalue().replace(b"a.txt", b"\0.txt")
+
+
+def misshapen_tar() -> bytes:
+    """Return an archive with a map of holes that is none."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("a.txt")
+        member.pax_headers = {"GNU.sparse.map": "0,x", "GNU.sparse.size": "5"}
+        archive.addfile(member)
+    return buffer.getvalue()
+
+
+def immense_tar() -> bytes:
+    """Return an archive with a name that is longer than any memory."""
+    member = tarfile.TarInfo("a.txt")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 1 << 80
+    return member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("a.zip", misnamed_zip),
+        ("a.zip", nameless_zip),
+        ("a.tar", misshapen_tar),
+        ("a.tar", immense_tar),
+    ],
+)
+def test_an_archive_that_trips_its_module_is_damaged(
+    tmp_path: Path, name: str, make: Callable[[], bytes]
+) -> None:
+    """Whatever the standard library raises on an archive's bytes is a problem of that archive alone."""
+    (tmp_path / name).write_bytes(make())
+    (tmp_path / "good.txt").write_text("good")
+    damaged, good = walk(tmp_path / name, tmp_path / "good.txt")
+    assert damaged.label == name
+    assert "archive" in (damaged.problem or "")
+    assert content(good) == b"good"
 
 
 def test_a_member_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
