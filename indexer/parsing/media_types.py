@@ -114,6 +114,7 @@ _BELIEVED = frozenset({MARKDOWN, HTML, XHTML, CSV, TSV, XML, YAML, RST, ORG}) | 
 
 _SNIFFED = 4_000  # characters of a text that are looked at
 _MOST_CONTROLS = 0.02  # of the characters; more is no text
+_MOST_DAMAGED = 0.1  # of the characters; one alone is allowed to a short text
 _LONGEST_VALIDATED = 20_000_000  # characters of JSON that are parsed only to know its type
 _HTML = re.compile(
     r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|div|table|p|h1|script)\b",
@@ -131,7 +132,7 @@ _ATX = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _MARKDOWN_TOO = re.compile(r"^```|^[-*] \S|\]\(\S|\*\*\S", re.MULTILINE)
 _FEWEST_MAIL_FIELDS = 3
 _FEWEST_ROWS = 3
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 def detect_media_type(data: bytes, filename: str | None, given: str | None = None) -> str:
@@ -147,13 +148,19 @@ def detect_media_type(data: bytes, filename: str | None, given: str | None = Non
 def detect_text_type(text: str, filename: str | None, given: str | None = None) -> str:
     """Return the media type of a text, or `BINARY` if it is none."""
     head = text[:_SNIFFED]
-    if len(_CONTROL.findall(head)) > _MOST_CONTROLS * len(head):
+    if not _is_text(head):
         return BINARY
     named = _BY_SUFFIX.get(PurePath(filename or "").suffix.lower())
     strong = _strong_type(text, head, named)
     if strong is None and named in (JSON, NDJSON, EML):
         return TEXT  # the name promises what the content does not keep
     return strong or named or _believed_type(given) or _guessed_type(text, head)
+
+
+def _is_text(head: str) -> bool:
+    damaged = head.count("\ufffd")
+    controls = len(_CONTROL.findall(head))
+    return controls <= _MOST_CONTROLS * len(head) and damaged <= max(1, _MOST_DAMAGED * len(head))
 
 
 def _believed_type(given: str | None) -> str | None:
