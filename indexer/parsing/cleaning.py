@@ -17,6 +17,7 @@ _LEAST_RIGHT = 9  # characters beyond ASCII for each wrong byte; with fewer it i
 _WESTERN = "cp1252"
 _MORE_CHAOS = 0.02  # charset-normalizer's measures, both from 0 to 1
 _LESS_SENSE = 0.1
+_ODD_BYTES = 3  # of a short text, a few that look odd are much of its chaos
 _FEWEST_GUESSED = 3  # bytes; less says nothing
 
 _BEYOND_ASCII = re.compile(rb"[^\x00-\x7f]")
@@ -91,14 +92,14 @@ def _damaged_utf8(data: bytes) -> str | None:
 
 def _guess(data: bytes) -> str:
     """Guess from letter frequencies; of Latin readings about as likely, the Western one."""
-    matches = from_bytes(_telling_part(data))
+    part = _telling_part(data)
+    matches = from_bytes(part)
     best = matches.best()
     if best is None or best.encoding == "ascii":
         return _WESTERN
+    most_chaos = best.chaos + _MORE_CHAOS + _ODD_BYTES / len(part)
     for match in matches:
-        as_likely = (
-            match.chaos <= best.chaos + _MORE_CHAOS and match.coherence >= best.coherence - _LESS_SENSE
-        )
+        as_likely = match.chaos <= most_chaos and match.coherence >= best.coherence - _LESS_SENSE
         if as_likely and _WESTERN in match.could_be_from_charset:
             return _WESTERN
     return best.encoding

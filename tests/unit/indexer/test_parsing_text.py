@@ -129,6 +129,14 @@ def test_encoding_is_guessed_where_it_shows(encoding: str, text: str, lines: int
     assert decode(whole.encode(encoding)) == whole
 
 
+def test_few_letters_are_western() -> None:
+    """A letter that looks odd does not decide about a short text, nor about the last words of a long one."""
+    text = "Le café était fermé à Zürich."
+    assert decode(text.encode("cp1252")) == text
+    whole = "plain ascii words here. " * 9_000 + text
+    assert decode(whole.encode("cp1252")) == whole
+
+
 def test_a_long_text_is_not_guessed_from_half_a_character() -> None:
     """Where the part that is looked at ends does not matter."""
     for shift in range(3):
