@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from pathlib import PurePath
 
 from indexer.parsing.cleaning import decode
@@ -253,7 +255,7 @@ def _zip_type(data: bytes) -> str:
                 declared = archive.read("mimetype")[:200].decode("ascii", errors="replace").strip()
                 if declared.startswith("application/"):
                     return declared.removesuffix("-template")
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError):
         names = set()
     for part, media_type in _BY_PART:
         if part in names or (not names and part.encode() in data):

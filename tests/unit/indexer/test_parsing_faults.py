@@ -49,6 +49,12 @@ def test_formats_that_are_not_read(data: bytes, advice: str) -> None:
         parse_document(data, filename="a.txt")
 
 
+def test_container_whose_type_can_not_be_read() -> None:
+    """A ZIP container of which the first part is damaged is refused like any other that is not known."""
+    with pytest.raises(DocumentError):
+        parse_document(made.damaged_odt(), filename="a.odt")
+
+
 def test_given_type_does_not_make_a_file_readable() -> None:
     """Bytes that are no text are refused by what they are, whatever the client says of them."""
     with pytest.raises(UnsupportedMediaType, match="octet-stream"):

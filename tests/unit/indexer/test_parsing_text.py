@@ -254,6 +254,12 @@ def test_xml_elements_are_named() -> None:
     assert text_of(source) == "item id: p1\nname: Pump\nprice: 30\n\nSold out today."
 
 
+def test_xml_root_keeps_its_own_text() -> None:
+    """Words between elements are read at the top as further down; so are the root's attributes."""
+    source = b'<?xml version="1.0"?><note to="Ilse">Hello <b>bold</b> pump, <i>good</i> night</note>'
+    assert text_of(source) == "note to: Ilse\n\nHello bold pump, good night"
+
+
 def test_xml_of_another_encoding() -> None:
     """The declaration's encoding holds."""
     source = '<?xml version="1.0" encoding="iso-8859-1"?><a><b>Größe</b></a>'
