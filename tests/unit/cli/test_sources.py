@@ -223,6 +223,14 @@ def test_a_member_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
         bomb.open(most_bytes=LIMIT)
 
 
+@pytest.mark.parametrize("before", [b"", b"\n"])
+def test_a_byte_order_mark_before_lines_of_json_is_left_out(tmp_path: Path, before: bytes) -> None:
+    """Windows programs begin a file with it; it is neither a part of the first record nor a line."""
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + before + b'{"text": "one"}\n{"text": "two"}\n')
+    assert [content(each) for each in sources(path)] == [b"one", b"two"]
+
+
 def test_lines_of_json_are_documents(tmp_path: Path) -> None:
     """Each line's fields go along; a line that does not fit is an error of its own, and says where."""
     record = {"text": "Orson Kovacs", "title": "Crew", "external_id": "crew", "metadata": {"year": 2026}}
