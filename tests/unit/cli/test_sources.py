@@ -1,5 +1,6 @@
 """Which documents `rag ingest` means by its paths."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -157,6 +158,39 @@ def test_a_damaged_archive_gives_what_can_be_read_and_a_problem(tmp_path: Path) 
     bad = next(found)
     with pytest.raises(DAMAGED):
         bad.open(most_bytes=LIMIT)
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar.gz"])
+def test_a_large_member_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It can be read again and again until the next one is asked for, yet the archive is read once."""
+    path = tmp_path / name
+    large = {f"{number}.txt": (b"%d " % number) * LIMIT for number in range(4)}
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, data in large.items():
+                archive.writestr(member, data)
+    else:
+        with tarfile.open(path, "w:gz", compresslevel=1) as packed:
+            for member, data in large.items():
+                header = tarfile.TarInfo(member)
+                header.size = len(data)
+                packed.addfile(header, io.BytesIO(data))
+    read = 0
+    original = zipfile.ZipExtFile.read, gzip.GzipFile.read
+
+    def count(whole: bytes) -> bytes:
+        nonlocal read
+        read += len(whole)
+        return whole
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *given: count(original[0](*given)))
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda *given: count(original[1](*given)))
+    for source in walk(path):
+        opened = source.open(most_bytes=2 * LIMIT)
+        assert not isinstance(opened, bytes)
+        next(opened())  # a reading that was broken off
+        assert b"".join(opened()) == b"".join(opened()) == large[source.label]
+    assert read < 9 * LIMIT
 
 
 def misnamed_zip() -> bytes:
