@@ -25,7 +25,10 @@ from indexer.storable import is_storable
 OnDuplicate = Literal["skip", "replace", "error"]
 
 EXACT_TEXT = "text/plain; charset=utf-8"
-"""Media type of a text that must come back character by character: no parser touches it."""
+"""Media type of a UTF-8 text that must come back character by character: no parser touches it.
+
+For what our own routes take out of JSON; what a client says of a file has no parameters.
+"""
 
 LONGEST_EXTERNAL_ID = 512
 LONGEST_TITLE = 1000

@@ -15,6 +15,10 @@ from indexer.parsing.writing import TextWriter, table_line
 _SILENT = frozenset(
     "script style template svg math iframe object embed select datalist canvas audio video map".split()  # noqa: SIM905 - word lists read best as words
 )
+# They have no content. The parser does not know all of them, and ends some only with what they stand in.
+_VOID = frozenset(
+    "area base br col embed hr img input keygen link meta param source track wbr".split()  # noqa: SIM905 - same
+)
 _BLOCKS = frozenset(
     "p div section article header footer main aside nav form fieldset blockquote figure figcaption address "  # noqa: SIM905 - same
     "details summary dl dt dd hr body center legend caption noscript dialog".split()
@@ -84,7 +88,7 @@ class _VisibleText:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Open an element."""
         if self._hidden_depth or _is_hidden(tag, attributes):
-            self._hidden_depth += 1
+            self._hidden_depth += tag not in _VOID
         elif tag == "br":
             self._text.append("\n")
         elif tag in _HEADINGS or tag == "table":
@@ -107,7 +111,7 @@ class _VisibleText:
     def end(self, tag: str) -> None:
         """Close an element."""
         if self._hidden_depth:
-            self._hidden_depth -= 1
+            self._hidden_depth -= tag not in _VOID
         elif tag in _HEADINGS or tag == "title":
             self._end_title(tag)
         elif tag in ("td", "th", "tr"):

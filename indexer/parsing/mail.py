@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from email import policy
-from email.message import EmailMessage, Message
+from email.message import EmailMessage, Message, MIMEPart
 from email.parser import BytesParser
 
 from corpus.chunks import ParsedDocument
 from corpus.errors import DocumentError
-from indexer.parsing.cleaning import decode
+from indexer.parsing.cleaning import decode, is_blank
 from indexer.parsing.html import write_html
 from indexer.parsing.reading import parse_document
 from indexer.parsing.writing import TextWriter
@@ -22,8 +22,9 @@ def read(data: bytes, media_type: str, depth: int = 0) -> ParsedDocument:
     message = BytesParser(policy=policy.default).parsebytes(data)
     writer = TextWriter()
     writer.lines(f"{name}: {value}" for name in _SHOWN if (value := _header(message, name)))
-    for part in list(_bodies(message)):
-        _write_body(writer, part)
+    body = _body(message)
+    if body is not None:
+        _write_body(writer, body)
     for name, content in list(_attachments(message))[:_MOST_ATTACHMENTS]:
         write_attachment(writer, name, content, depth)
     return writer.finish(media_type, _header(message, "Subject"))
@@ -52,15 +53,18 @@ def _header(message: Message, name: str) -> str:
         return ""
 
 
-def _bodies(message: EmailMessage) -> Iterator[EmailMessage]:
-    """Yield the parts that are the text itself; of alternatives, the plain one."""
-    plain = message.get_body(preferencelist=("plain", "html"))
-    if plain is not None:
-        yield plain  # type: ignore[misc]  # typeshed: the policy decides the class
+def _body(message: EmailMessage) -> MIMEPart | None:
+    """Return the part that is the text itself; of alternatives the plain one, unless it is blank."""
+    parts = [message.get_body(preferencelist=(kind,)) for kind in ("plain", "html")]
+    return next((part for part in parts if part is not None and not is_blank(_text(part))), None)
 
 
-def _write_body(writer: TextWriter, part: EmailMessage) -> None:
-    text = decode(_content(part), part.get_content_charset())
+def _text(part: MIMEPart) -> str:
+    return decode(_content(part), part.get_content_charset())
+
+
+def _write_body(writer: TextWriter, part: MIMEPart) -> None:
+    text = _text(part)
     if part.get_content_type() == "text/html":
         write_html(writer, text)
     else:
@@ -79,6 +83,6 @@ def _attachments(message: EmailMessage) -> Iterator[tuple[str, bytes]]:
             yield part.get_filename() or "unnamed", _content(part)
 
 
-def _content(part: EmailMessage) -> bytes:
+def _content(part: MIMEPart) -> bytes:
     content = part.get_payload(decode=True)
     return content if isinstance(content, bytes) else b""

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from pathlib import PurePath
 
 from indexer.parsing.cleaning import decode
@@ -100,9 +102,21 @@ _BY_SUFFIX = {
 CODE = frozenset(_BY_SUFFIX.values()) - {
     MARKDOWN, HTML, CSV, TSV, JSON, NDJSON, XML, YAML, RST, ORG, EML, TEXT,
 }  # fmt: skip
+_ALIASES = {
+    "text/xml": XML,
+    "application/x-yaml": YAML,
+    "text/yaml": YAML,
+    "text/x-markdown": MARKDOWN,
+    "application/csv": CSV,
+    "application/javascript": "text/javascript",
+}
+# What a client is believed where content and name leave it open. It says text/plain of anything, and
+# JSON and mail would have been known by their marks.
+_BELIEVED = frozenset({MARKDOWN, HTML, XHTML, CSV, TSV, XML, YAML, RST, ORG}) | CODE
 
 _SNIFFED = 4_000  # characters of a text that are looked at
 _MOST_CONTROLS = 0.02  # of the characters; more is no text
+_MOST_DAMAGED = 0.1  # of the characters; one alone is allowed to a short text
 _LONGEST_VALIDATED = 20_000_000  # characters of JSON that are parsed only to know its type
 _HTML = re.compile(
     r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|div|table|p|h1|script)\b",
@@ -120,25 +134,41 @@ _ATX = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _MARKDOWN_TOO = re.compile(r"^```|^[-*] \S|\]\(\S|\*\*\S", re.MULTILINE)
 _FEWEST_MAIL_FIELDS = 3
 _FEWEST_ROWS = 3
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-def detect_media_type(data: bytes, filename: str | None) -> str:
-    """Return the media type of `data`; the name decides only between formats that are all text."""
+def detect_media_type(data: bytes, filename: str | None, given: str | None = None) -> str:
+    """Return the media type of `data`.
+
+    The name decides only between formats that are all text. So does the type that a client has `given`,
+    and only where the name does not: many send application/octet-stream, or what a table of theirs says.
+    """
     binary = _detect_binary(data)
-    return binary if binary is not None else detect_text_type(decode(data), filename)
+    return binary if binary is not None else detect_text_type(decode(data), filename, given)
 
 
-def detect_text_type(text: str, filename: str | None) -> str:
+def detect_text_type(text: str, filename: str | None, given: str | None = None) -> str:
     """Return the media type of a text, or `BINARY` if it is none."""
     head = text[:_SNIFFED]
-    if len(_CONTROL.findall(head)) > _MOST_CONTROLS * len(head):
+    if not _is_text(head):
         return BINARY
     named = _BY_SUFFIX.get(PurePath(filename or "").suffix.lower())
     strong = _strong_type(text, head, named)
     if strong is None and named in (JSON, NDJSON, EML):
         return TEXT  # the name promises what the content does not keep
-    return strong or named or _guessed_type(text, head)
+    return strong or named or _believed_type(given) or _guessed_type(text, head)
+
+
+def _is_text(head: str) -> bool:
+    damaged = head.count("\ufffd")
+    controls = len(_CONTROL.findall(head))
+    return controls <= _MOST_CONTROLS * len(head) and damaged <= max(1, _MOST_DAMAGED * len(head))
+
+
+def _believed_type(given: str | None) -> str | None:
+    said = (given or "").partition(";")[0].strip().lower()
+    media_type = _ALIASES.get(said, said)
+    return media_type if media_type in _BELIEVED else None
 
 
 def _strong_type(text: str, head: str, named: str | None) -> str | None:
@@ -225,7 +255,7 @@ def _zip_type(data: bytes) -> str:
                 declared = archive.read("mimetype")[:200].decode("ascii", errors="replace").strip()
                 if declared.startswith("application/"):
                     return declared.removesuffix("-template")
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError):
         names = set()
     for part, media_type in _BY_PART:
         if part in names or (not names and part.encode() in data):

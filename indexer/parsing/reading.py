@@ -46,15 +46,6 @@ _MODULES = {
     media_types.EML: "mail",
     media_types.MSG: "outlook",
 }
-_ALIASES = {
-    "text/xml": media_types.XML,
-    "application/x-yaml": media_types.YAML,
-    "text/yaml": media_types.YAML,
-    "text/x-markdown": media_types.MARKDOWN,
-    "text/rtf": media_types.RTF,
-    "application/csv": media_types.CSV,
-    "application/jsonl": media_types.NDJSON,
-}
 _ADVICE = {
     media_types.DOC: "Word 97-2003 files are not read; save it as .docx.",
     media_types.PPT: "PowerPoint 97-2003 files are not read; save it as .pptx.",
@@ -78,15 +69,14 @@ def parse_document(data: bytes, *, filename: str | None, media_type: str | None 
     Args:
         data: the file's bytes.
         filename: tells one kind of text from another; the content decides otherwise.
-        media_type: read it as this type, whatever the content looks like.
+        media_type: what a client says that it is; counts where content and name leave it open.
 
     Raises:
         DocumentError: this document can not be read; the subclass and the message say why.
     """
     if not data:
         raise EmptyDocument("The file has no bytes; nothing can be found in it.")
-    given = (media_type or "").partition(";")[0].strip().lower()
-    kind = _ALIASES.get(given, given) or media_types.detect_media_type(data, filename)
+    kind = media_types.detect_media_type(data, filename, media_type)
     document = _read(_reader(kind), data, kind)
     if is_blank(document.text):
         raise EmptyDocument("The document has no text, only white space or empty parts.")

@@ -32,7 +32,11 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
     except etree.XMLSyntaxError as error:
         raise DamagedDocument(f"The XML is not well-formed: {error}") from error
     writer = TextWriter()
-    _write(writer, root)
+    if _is_leaf(root) or not _is_mixed(root):
+        _write(writer, root)
+    else:
+        writer.lines(_attribute_lines(root))
+        _write_inner(writer, root)
     return writer.finish(media_type)
 
 

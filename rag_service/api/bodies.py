@@ -1,6 +1,7 @@
 """Bodies that FastAPI does not read for us: large JSON (in a thread), and forms with a file."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from email.message import Message
@@ -18,6 +19,7 @@ from rag_service.api.errors import UNSUPPORTED_TYPE, ProblemRaised
 
 _PART_BYTES = 1024 * 1024
 _MAX_FIELDS = 20
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,99}/[\w!#$&^.+-]{1,99}", re.ASCII)
 _SAME_AS = {
     "application/json": {"application/json"},
     "application/jsonl": {"application/jsonl", "application/x-ndjson", "application/x-jsonlines"},
@@ -130,6 +132,15 @@ def parts_of(file: UploadFile, limit: int) -> Callable[[], Iterable[bytes]]:
             yield part
 
     return read
+
+
+def said_type(file: UploadFile) -> str | None:
+    """Return the media type that the client gave, if it is one, without parameters.
+
+    So none can be `EXACT_TEXT`: that no parser touches a text is said by our own routes alone.
+    """
+    said = (file.content_type or "").partition(";")[0].strip().lower()
+    return said if _MEDIA_TYPE.fullmatch(said) else None
 
 
 def invalid_field(name: str, detail: str, code: str = "value_error") -> RequestValidationError:

@@ -9,17 +9,17 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import UploadFile
 
-from corpus.errors import Conflict, CorpusError, EmptyDocument, TooLarge
+from corpus.errors import Conflict, CorpusError, EmptyDocument
 from corpus.models import Job
 from indexer.intake import Bytes, add_failed_item, add_to_job
 from indexer.jobs import RECEIVING, create_job, seal_job
 from indexer.uploads import OnDuplicate, Upload
-from rag_service.api.bodies import parts_of
+from rag_service.api.bodies import parts_of, said_type
 from rag_service.api.schemas.jobs import IngestionForm
 from rag_service.api.uploads import Content, collection_for_upload
 from rag_service.service import Service
 from rag_service.sources import archives, records
-from rag_service.sources.source import READ_BYTES, Source
+from rag_service.sources.source import READ_BYTES, Source, no_parts
 
 _AT_ONCE = 50
 _BYTES_AT_ONCE = 8 << 20
@@ -97,7 +97,7 @@ def _documents_of(
     name = file.filename or "file"
     if archives.is_archive(name):
         limit = service.limits.upload_bytes
-        for source in _bounded(archives.members(name, file.file), _UNPACKED_FILES * limit):
+        for source in _bounded(name, archives.members(name, file.file), _UNPACKED_FILES * limit):
             yield Named(source.label, _reader(source, limit, collection_id, fields))
     elif records.has_lines(name):
         yield from _lines(service, name, file.file, fields)
@@ -106,24 +106,22 @@ def _documents_of(
         def read() -> tuple[Bytes, Upload]:
             parts = parts_of(file, service.limits.upload_bytes)
             data = b"".join(parts()) if (file.size or 0) <= READ_BYTES else parts
-            content = Content(data, file.filename, file.content_type)
+            content = Content(data, file.filename, said_type(file))
             return content.data, content.upload(collection_id, metadata=fields.metadata)
 
         yield Named(name, read)
 
 
-def _bounded(sources: Iterable[Source], most_bytes: int) -> Iterator[Source]:
-    """Yield sources until together they have more bytes than that.
-
-    Raises:
-        TooLarge: they have.
-    """
+def _bounded(name: str, members: Iterable[Source], most_bytes: int) -> Iterator[Source]:
+    """Yield an archive's members until together they have more bytes than that; then itself as a problem."""
     total = 0
-    for source in sources:
-        total += source.size
+    for member in members:
+        total += member.size
         if total > most_bytes:
-            raise TooLarge(f"The archive unpacks to more than {most_bytes >> 20} MiB; send it in parts.")
-        yield source
+            problem = f"The archive unpacks to more than {most_bytes >> 20} MiB; send the rest in parts."
+            yield Source(name, no_parts, 0, problem=problem)
+            return
+        yield member
 
 
 def _reader(source: Source, limit: int, collection_id: str, fields: IngestionForm) -> Read:
@@ -226,18 +224,15 @@ def _add(service: Service, job_id: str, named: Iterable[Named], *, on_duplicate:
         with service.database.write() as session:
             add_failed_item(session, job_id, name=name, error=str(error))
 
-    try:
-        for each in named:
-            try:
-                uploads.append(each.read())
-            except CorpusError as error:
-                fail(each.name, error)
-                continue
-            data = uploads[-1][0]
-            size += len(data) if isinstance(data, bytes) else _BYTES_AT_ONCE  # its archive may be closed soon
-            if len(uploads) == _AT_ONCE or size >= _BYTES_AT_ONCE:
-                flush()
-                size = 0
-    except TooLarge as error:  # the archive as a whole: what came out of it stays
-        fail("archive", error)
+    for each in named:
+        try:
+            uploads.append(each.read())
+        except CorpusError as error:
+            fail(each.name, error)
+            continue
+        data = uploads[-1][0]
+        size += len(data) if isinstance(data, bytes) else _BYTES_AT_ONCE  # its archive may be closed soon
+        if len(uploads) == _AT_ONCE or size >= _BYTES_AT_ONCE:
+            flush()
+            size = 0
     flush()

@@ -26,7 +26,7 @@ from indexer.progress import job_progress
 from indexer.uploads import EXACT_TEXT, OnDuplicate, Upload
 from rag_service import documents
 from rag_service.api import errors
-from rag_service.api.bodies import check_fields, files_of, is_form, parts_of, read_form, read_json
+from rag_service.api.bodies import check_fields, files_of, is_form, parts_of, read_form, read_json, said_type
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after, position_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, guard_documents
 from rag_service.api.errors import KINDS
@@ -231,7 +231,7 @@ async def _content(
     async with read_form(request, max_files=1) as form:
         file = files_of(form, "file")[0]
         data = parts_of(file, service.limits.upload_bytes)
-        yield check_fields(form, form_model, files="file"), Content(data, file.filename, file.content_type)
+        yield check_fields(form, form_model, files="file"), Content(data, file.filename, said_type(file))
 
 
 def _accept(

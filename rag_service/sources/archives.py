@@ -1,18 +1,36 @@
-"""The members of zip and tar archives as documents, read one after the other, never unpacked to disk."""
+"""The members of zip and tar archives as documents, read one after the other.
+
+No more than one of them is ever unpacked to disk, a large one, into a file without a name.
+"""
 
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import IO
 
 from rag_service.sources.source import READ_BYTES, Parts, Source, no_parts
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
-"""What reading an archive may raise; zipfile says RuntimeError for want of a password."""
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,  # for want of a password
+    ValueError,  # names that are not in the encoding that they claim, numbers that are none
+    LookupError,
+    ArithmeticError,
+)
+"""What reading an archive may raise: both modules check less than they compute with."""
 
 _ENCRYPTED = 0x1  # a member's first flag bit (APPNOTE.TXT, section 4.4.4)
 
@@ -39,14 +57,15 @@ def _zip_members(file: Path | IO[bytes]) -> Iterator[Source]:
         for member in archive.infolist():
             if not member.is_dir() and not _is_hidden(member.filename):
                 encrypted = bool(member.flag_bits & _ENCRYPTED)
-                yield Source(
-                    member.filename,
-                    _zip_parts(archive, member),
-                    member.file_size,
-                    PurePosixPath(member.filename).name,
-                    external_id=member.filename,
-                    problem="It is encrypted in the archive; unpack it first." if encrypted else None,
-                )
+                with _unpacked_once(_zip_parts(archive, member), member.file_size) as parts:
+                    yield Source(
+                        member.filename,
+                        parts,
+                        member.file_size,
+                        PurePosixPath(member.filename).name,
+                        external_id=member.filename,
+                        problem="It is encrypted in the archive; unpack it first." if encrypted else None,
+                    )
 
 
 def _tar_members(file: Path | IO[bytes]) -> Iterator[Source]:
@@ -54,13 +73,35 @@ def _tar_members(file: Path | IO[bytes]) -> Iterator[Source]:
         for member in archive:
             if member.isfile() and not _is_hidden(member.name):
                 name = member.name.removeprefix("./")
-                yield Source(
-                    name,
-                    _tar_parts(archive, member),
-                    member.size,
-                    PurePosixPath(name).name,
-                    external_id=name,
-                )
+                with _unpacked_once(_tar_parts(archive, member), member.size) as parts:
+                    yield Source(name, parts, member.size, PurePosixPath(name).name, external_id=name)
+
+
+@contextmanager
+def _unpacked_once(parts: Parts, size: int) -> Iterator[Parts]:
+    """Yield what opens a member's bytes anew, and unpacks those of a large one only the first time.
+
+    A compressed tar archive would be unpacked from its beginning for each second reading.
+    """
+    if size <= READ_BYTES:
+        yield parts
+        return
+    with TemporaryFile() as file:
+        whole = False
+
+        def again() -> Iterator[bytes]:
+            nonlocal whole
+            file.seek(0)
+            if whole:
+                while part := file.read(READ_BYTES):
+                    yield part
+                return
+            for part in parts():
+                file.write(part)
+                yield part
+            whole = True
+
+        yield again
 
 
 def _zip_parts(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Parts:

@@ -1,5 +1,6 @@
 """Lines of JSON as documents: ``{"text", "title", "external_id", "metadata", "collection"}``."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import IO
 
@@ -21,6 +22,8 @@ def has_lines(name: str) -> bool:
 def lines(name: str, file: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterator[Source]:
     """Yield one document a line, blank ones left out; memory does not grow with the file.
 
+    A byte order mark at its beginning is no part of the first line.
+
     Args:
         name: of the file, for the items' names.
         file: opened at its beginning.
@@ -30,8 +33,10 @@ def lines(name: str, file: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterato
         place = f"{name}, line {number}"
         if len(line) > longest:
             yield Source(place, no_parts, 0, problem=f"The line has more than {longest >> 20} MiB; split it.")
-        elif line.strip():
-            yield _source(place, line)
+            continue
+        record = line.removeprefix(BOM_UTF8) if number == 1 else line
+        if record.strip():
+            yield _source(place, record)
 
 
 def _cut_lines(file: IO[bytes], longest: int) -> Iterator[bytes]:

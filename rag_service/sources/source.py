@@ -34,7 +34,8 @@ class Source:
     def open(self, *, most_bytes: int) -> bytes | Parts:
         """Return the bytes, or for many what opens them, until the next source is asked for.
 
-        Either can be read to the end: what is damaged is found here.
+        Either can be read to the end: what is damaged is found here. An archive's member is kept in a
+        temporary file meanwhile.
 
         Raises:
             DamagedDocument: it has a problem.

@@ -69,6 +69,30 @@ def test_file_is_uploaded_as_a_form(client: TestClient) -> None:
     assert (document["status"], document["media_type"]) == ("ready", "text/markdown")
 
 
+@pytest.mark.parametrize(
+    ("file", "read"),
+    [
+        (("p.md", b"# Pumps\n\nThey run.", "application/octet-stream"), "# Pumps\n\nThey run."),
+        (("p.csv", b"pump,price\nA,3\n", "application/vnd.ms-excel"), "pump: A; price: 3"),
+        (("p.txt", "Café fermé.".encode("latin-1"), "text/plain; charset=utf-8"), "Café fermé."),
+        (("p", b"<b>Open</b> now", f"text/html; charset={'x' * 300}"), "Open now"),
+        (("p", b"Just words.", "x" * 300), "Just words."),
+    ],
+)
+@pytest.mark.parametrize("route", ["documents", "ingestion_jobs"])
+def test_clients_word_on_a_file_is_a_hint(
+    client: TestClient, route: str, file: tuple[str, bytes, str], read: str
+) -> None:
+    """Whatever type a client gives for a file of a form, the content decides how it is read."""
+    fields = {"collection": new_collection(client)}
+    field = "file" if route == "documents" else "files"
+    assert client.post(f"/v1/{route}", data=fields, files={field: file}).status_code == 202
+    [accepted] = client.get("/v1/documents", params=fields).json()["data"]
+    document = when_read(client, accepted["id"])
+    assert (document["status"], document["error"]) == ("ready", None)
+    assert client.get(f"/v1/documents/{document['id']}/content").text == read
+
+
 def test_same_again_is_a_duplicate(client: TestClient) -> None:
     """The same bytes in one collection are one document; in another collection another one."""
     collection = new_collection(client)

@@ -99,6 +99,24 @@ def test_an_archive_stands_for_its_members(client: TestClient) -> None:
     assert all(row["metadata"] == {"from": "zip"} for row in documents["data"])
 
 
+def test_an_archive_that_unpacks_to_too_much_is_one_failure(data_dir: Path) -> None:
+    """What comes out of it before the limit stays, it is told by its name, and the files after it go in."""
+    members = {f"{number}.txt": (b"%2d " % number) * 300_000 for number in range(30)}
+    files = [
+        ("files", ("first.txt", b"The first file.")),
+        ("files", ("big.zip", zipped(members))),
+        ("files", ("last.txt", b"The last file.")),
+    ]
+    with running_service(Settings(data_dir=data_dir, max_upload_mb=1, worker="none")) as client:
+        job = client.post("/v1/ingestion_jobs", files=files).json()
+        items = client.get(f"/v1/ingestion_jobs/{job['id']}/items", params={"limit": 100}).json()["data"]
+    names = [item["name"] for item in items]
+    assert names == ["first.txt", *list(members)[:23], "big.zip", "last.txt"]
+    [failed] = [item for item in items if item["status"] == "failed"]
+    assert failed["name"] == "big.zip"
+    assert "20 MiB" in failed["error"]
+
+
 def test_a_file_of_json_lines_stands_for_its_lines(client: TestClient) -> None:
     """In the form's collection, unless a line names its own."""
     collection, other = new_collection(client), new_collection(client)

@@ -1,10 +1,11 @@
 """Which documents `rag ingest` means by its paths."""
 
+import gzip
 import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,93 @@ def test_a_damaged_archive_gives_what_can_be_read_and_a_problem(tmp_path: Path) 
         bad.open(most_bytes=LIMIT)
 
 
+@pytest.mark.parametrize("name", ["all.zip", "all.tar.gz"])
+def test_a_large_member_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It can be read again and again until the next one is asked for, yet the archive is read once."""
+    path = tmp_path / name
+    large = {f"{number}.txt": (b"%d " % number) * LIMIT for number in range(4)}
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, data in large.items():
+                archive.writestr(member, data)
+    else:
+        with tarfile.open(path, "w:gz", compresslevel=1) as packed:
+            for member, data in large.items():
+                header = tarfile.TarInfo(member)
+                header.size = len(data)
+                packed.addfile(header, io.BytesIO(data))
+    read = 0
+    original = zipfile.ZipExtFile.read, gzip.GzipFile.read
+
+    def count(whole: bytes) -> bytes:
+        nonlocal read
+        read += len(whole)
+        return whole
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *given: count(original[0](*given)))
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda *given: count(original[1](*given)))
+    for source in walk(path):
+        opened = source.open(most_bytes=2 * LIMIT)
+        assert not isinstance(opened, bytes)
+        next(opened())  # a reading that was broken off
+        assert b"".join(opened()) == b"".join(opened()) == large[source.label]
+    assert read < 9 * LIMIT
+
+
+def misnamed_zip() -> bytes:
+    """Return an archive with a name that claims to be UTF-8 and is not."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("é.txt", "words")
+    return buffer.getvalue().replace("é".encode(), b"\xff\xfe")
+
+
+def nameless_zip() -> bytes:
+    """Return an archive with a member that has no name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", "words")
+    return buffer.getvalue().replace(b"a.txt", b"\0.txt")
+
+
+def misshapen_tar() -> bytes:
+    """Return an archive with a map of holes that is none."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("a.txt")
+        member.pax_headers = {"GNU.sparse.map": "0,x", "GNU.sparse.size": "5"}
+        archive.addfile(member)
+    return buffer.getvalue()
+
+
+def immense_tar() -> bytes:
+    """Return an archive with a name that is longer than any memory."""
+    member = tarfile.TarInfo("a.txt")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 1 << 80
+    return member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("a.zip", misnamed_zip),
+        ("a.zip", nameless_zip),
+        ("a.tar", misshapen_tar),
+        ("a.tar", immense_tar),
+    ],
+)
+def test_an_archive_that_trips_its_module_is_damaged(
+    tmp_path: Path, name: str, make: Callable[[], bytes]
+) -> None:
+    """Whatever the standard library raises on an archive's bytes is a problem of that archive alone."""
+    (tmp_path / name).write_bytes(make())
+    (tmp_path / "good.txt").write_text("good")
+    damaged, good = walk(tmp_path / name, tmp_path / "good.txt")
+    assert damaged.label == name
+    assert "archive" in (damaged.problem or "")
+    assert content(good) == b"good"
+
+
 def test_a_member_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     """A small archive with a huge member does not reach the memory."""
     path = tmp_path / "bomb.zip"
@@ -167,6 +255,14 @@ def test_a_member_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     [bomb] = sources(path)
     with pytest.raises(TooLarge):
         bomb.open(most_bytes=LIMIT)
+
+
+@pytest.mark.parametrize("before", [b"", b"\n"])
+def test_a_byte_order_mark_before_lines_of_json_is_left_out(tmp_path: Path, before: bytes) -> None:
+    """Windows programs begin a file with it; it is neither a part of the first record nor a line."""
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + before + b'{"text": "one"}\n{"text": "two"}\n')
+    assert [content(each) for each in sources(path)] == [b"one", b"two"]
 
 
 def test_lines_of_json_are_documents(tmp_path: Path) -> None:

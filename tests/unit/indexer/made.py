@@ -136,6 +136,15 @@ def odt_of(body: str, *, kind: str = "text", encrypted: bool = False) -> bytes:
     )
 
 
+def damaged_odt() -> bytes:
+    """Return an ODT whose first part, with its media type, can not be unpacked."""
+    name = "mimetype"
+    data = bytearray(zip_of({name: "application/vnd.oasis.opendocument.text" * 50}))
+    start = 30 + len(name)  # behind its header (APPNOTE.TXT, section 4.3.7)
+    data[start : start + 4] = b"\xff" * 4
+    return bytes(data)
+
+
 def epub_of(chapters: Sequence[str], *, title: str, protected: bool = False) -> bytes:
     """Return an EPUB with these chapters, stored out of reading order."""
     items = "".join(f'<item id="c{at}" href="text/c%20{at}.xhtml"/>' for at in range(len(chapters)))

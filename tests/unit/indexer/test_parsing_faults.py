@@ -49,10 +49,16 @@ def test_formats_that_are_not_read(data: bytes, advice: str) -> None:
         parse_document(data, filename="a.txt")
 
 
-def test_media_type_that_is_not_read() -> None:
-    """A type given by the user that nothing reads is refused by its name."""
-    with pytest.raises(UnsupportedMediaType, match="model/stl"):
-        parse_document(b"solid", filename=None, media_type="model/stl")
+def test_container_whose_type_can_not_be_read() -> None:
+    """A ZIP container of which the first part is damaged is refused like any other that is not known."""
+    with pytest.raises(DocumentError):
+        parse_document(made.damaged_odt(), filename="a.odt")
+
+
+def test_given_type_does_not_make_a_file_readable() -> None:
+    """Bytes that are no text are refused by what they are, whatever the client says of them."""
+    with pytest.raises(UnsupportedMediaType, match="octet-stream"):
+        parse_document(bytes(range(256)) * 8, filename="a.txt", media_type="text/plain")
 
 
 def test_encrypted_office_file() -> None:

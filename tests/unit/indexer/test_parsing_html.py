@@ -107,3 +107,10 @@ def test_deep_nesting_is_no_matter() -> None:
 def test_unclosed_hidden_element_does_not_hide_the_rest() -> None:
     """The parser closes a paragraph where the next begins, and with it what hides it."""
     assert text_of("<p style='display:none'>secret<p>seen") == "seen"
+
+
+@pytest.mark.parametrize("void", ["embed src=x", "embed hidden", "wbr hidden", "source hidden", "img hidden"])
+def test_an_element_without_content_hides_nothing(void: str) -> None:
+    """What has no end hides neither what follows nor, inside something hidden, shows what is hidden."""
+    assert text_of(f"<p>one</p><{void}><p>two</p><div>three</div>") == "one\n\ntwo\n\nthree"
+    assert text_of(f"<p>one</p><div hidden>x<{void}>x</div><p>two</p>") == "one\n\ntwo"

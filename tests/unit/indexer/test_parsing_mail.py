@@ -96,3 +96,21 @@ def test_outlook_message() -> None:
         document.text == "Subject: Prices\nFrom: Ilse\n\nGröße 5 kostet 3 €.\n\nAttachment: a.txt\n\nattached"
     )
     assert (document.title, document.media_type) == ("Prices", media_types.MSG)
+
+
+def test_html_is_read_where_the_plain_alternative_is_blank() -> None:
+    """Some programs send an empty text beside the HTML that has the message."""
+    message = mail(" \n\u00a0\n")
+    message.add_alternative("<p>The <b>body</b>.</p>", subtype="html")
+    assert parse_document(message.as_bytes(), filename=None).text == f"{HEAD}\n\nThe body."
+
+
+def test_damaged_attachment_does_not_hide_the_mail() -> None:
+    """An attachment that can not even be told what it is, is named, and the body is read."""
+    message = mail()
+    message.add_attachment(
+        made.damaged_odt(), maintype="application", subtype="octet-stream", filename="a.odt"
+    )
+    assert (
+        parse_document(message.as_bytes(), filename=None).text == f"{HEAD}\n\nThe body.\n\nAttachment: a.odt"
+    )

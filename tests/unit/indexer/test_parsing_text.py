@@ -89,6 +89,61 @@ def test_encodings_are_guessed(encoding: str, text: str) -> None:
     assert decode(text.encode(encoding)) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Le café était fermé. L'élève a reçu une pièce à l'hôtel. ",
+        "Die Größe der Straße überrascht die Prüfer. ",
+        "Кафе было закрыто вчера вечером. ",
+        "昨日カフェは閉まっていました。",
+    ],
+)
+@pytest.mark.parametrize("times", [1, 30, 3_000])
+def test_a_wrong_byte_does_not_spoil_utf8(text: str, times: int) -> None:
+    """Of a text in UTF-8 with a wrong byte, or cut off within a character, the rest stays as it is."""
+    good = (text * times).rstrip()
+    assert text_of(good.encode() + b"\x92") == good + "\ufffd"
+    assert text_of(b"A: \xff" + good.encode()) == "A: \ufffd" + good
+    assert text_of(good.encode() + "é".encode()[:1]) == good + "\ufffd"
+
+
+def test_a_few_wrong_bytes_do_not_spoil_utf8() -> None:
+    """Nine in ten characters beyond ASCII must be right, unless there is only one that is wrong."""
+    assert text_of("20 € a naïve ".encode() + b"caf\xe9 each") == "20 € a naïve caf\ufffd each"
+    assert text_of("à la carte. ".encode() * 19 + b"\xff\xff") == "à la carte. " * 19 + "\ufffd\ufffd"
+    assert text_of("Ça ".encode() + "à été".encode("cp1252")) == "Ã‡a à été"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Le café était fermé. L'élève a reçu une pièce à l'hôtel."),
+        ("cp1251", "Кафе было закрыто вчера вечером, и никто не знал почему."),
+        ("gb18030", "昨天咖啡馆关门了。我们回家吃饭。"),
+    ],
+)
+@pytest.mark.parametrize("lines", [400, 8_000, 20_000])
+def test_encoding_is_guessed_where_it_shows(encoding: str, text: str, lines: int) -> None:
+    """However much ASCII stands before the first other letter, none is lost."""
+    whole = "plain ascii words here.\n" * lines + f"{text}\n" * 10
+    assert decode(whole.encode(encoding)) == whole
+
+
+def test_few_letters_are_western() -> None:
+    """A letter that looks odd does not decide about a short text, nor about the last words of a long one."""
+    text = "Le café était fermé à Zürich."
+    assert decode(text.encode("cp1252")) == text
+    whole = "plain ascii words here. " * 9_000 + text
+    assert decode(whole.encode("cp1252")) == whole
+
+
+def test_a_long_text_is_not_guessed_from_half_a_character() -> None:
+    """Where the part that is looked at ends does not matter."""
+    for shift in range(3):
+        whole = "a" * shift + "昨天咖啡馆关门了。我们回家吃饭。\n" * 10_000
+        assert decode(whole.encode("gb18030")) == whole
+
+
 def test_markdown_keeps_its_source() -> None:
     """Markdown's text is its source; headings of both styles are found, without their marks."""
     source = "# A *fine* title\n\n[A link](http://x).\n\nSecond `one`\n-------\n\n```\n# none\n```\n"
@@ -197,6 +252,12 @@ def test_xml_elements_are_named() -> None:
         b"<note>Sold <b>out</b> today.</note></shop>"
     )
     assert text_of(source) == "item id: p1\nname: Pump\nprice: 30\n\nSold out today."
+
+
+def test_xml_root_keeps_its_own_text() -> None:
+    """Words between elements are read at the top as further down; so are the root's attributes."""
+    source = b'<?xml version="1.0"?><note to="Ilse">Hello <b>bold</b> pump, <i>good</i> night</note>'
+    assert text_of(source) == "note to: Ilse\n\nHello bold pump, good night"
 
 
 def test_xml_of_another_encoding() -> None:

@@ -102,3 +102,42 @@ def test_large_json_is_one_value() -> None:
     """Pretty-printed JSON over many lines is one document."""
     data = json.dumps([{"a": number} for number in range(2_000)], indent=1).encode()
     assert detect_media_type(data, None) == media_types.JSON
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "given", "expected"),
+    [
+        (b"PK\x03\x04word/document.xml", "a.docx", "application/octet-stream", media_types.DOCX),
+        (b"# Title\n\nwords", "a.md", "application/octet-stream", media_types.MARKDOWN),
+        (b"# Title\n\nwords", "a.md", "text/plain; charset=utf-8", media_types.MARKDOWN),
+        (b"a,b,c\n1,2,3\n4,5,6\n", "a.csv", media_types.XLS, media_types.CSV),
+        (b"a,b,c\n1,2,3\n4,5,6\n", None, media_types.XLS, media_types.CSV),
+        (b"a,b,c\n1,2,3\n4,5,6\n", "a.txt", "text/plain", media_types.CSV),
+        (b"%PDF-1.7", "a", "text/html", media_types.PDF),
+        (b"<!doctype html><p>words", "a", "text/markdown", media_types.HTML),
+        (b"solid words", "a", "model/stl", media_types.TEXT),
+        (b"solid words", "a", "application/pdf", media_types.TEXT),
+        (b"no json", "a", "application/json", media_types.TEXT),
+    ],
+)
+def test_content_and_name_outweigh_the_given_type(
+    data: bytes, name: str | None, given: str, expected: str
+) -> None:
+    """What a client says is no more than a hint: it may have a table of its own, or none."""
+    assert detect_media_type(data, name, given) == expected
+
+
+@pytest.mark.parametrize("name", [None, "a", "a.txt"])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("text/markdown", media_types.MARKDOWN),
+        ("Text/HTML; charset=utf-8", media_types.HTML),
+        ("text/csv", media_types.CSV),
+        ("text/xml", media_types.XML),
+        ("text/x-python", "text/x-python"),
+    ],
+)
+def test_given_type_tells_kinds_of_text_apart(name: str | None, given: str, expected: str) -> None:
+    """Where neither the content nor the name says which kind of text it is, the client does."""
+    assert detect_media_type(b"some, <i>words</i>\nand, more", name, given) == expected
