@@ -5,6 +5,7 @@ originals under their hashes. It has nothing that can be made from these: indexe
 fits both databases, so it is also the way from SQLite to PostgreSQL.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,8 @@ import tempfile
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -35,12 +37,17 @@ _PART_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BackupManifest:
-    """What a backup holds; `tables` are the numbers of their rows, `last_chunk_id` was given out once."""
+    """What a backup holds; `tables` are the numbers of their rows, `last_chunk_id` was given out once.
+
+    `missing` are the hashes of originals that rows name and that could not be read whole: gone, changed,
+    or on a part of the disk that fails.
+    """
 
     revision: str
     created_at: str
     tables: dict[str, int]
     last_chunk_id: int
+    missing: tuple[str, ...] = ()
     format: int = FORMAT
 
 
@@ -48,7 +55,8 @@ def back_up(database: Database, originals: Originals, file: Path) -> BackupManif
     """Write a consistent snapshot to `file`, which appears when it is complete.
 
     Rows are of one moment. Originals are copied before and after it, so each row's bytes are there,
-    even if the document is deleted meanwhile.
+    even if the document is deleted meanwhile. Originals that are lost do not keep the others from being
+    saved: the manifest names them.
 
     Raises:
         NotReady: the database lacks migrations.
@@ -63,13 +71,8 @@ def back_up(database: Database, originals: Originals, file: Path) -> BackupManif
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".backup-") as scratch:
         unfinished = Path(scratch) / "backup.zip"
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            kept: set[str] = set()
-            _add_originals(archive, originals, originals.hashes(), kept)
             tables = Path(scratch) / "tables"
-            manifest, wanted = _dump(database, tables)
-            while _add_originals(archive, originals, wanted - kept, kept):
-                # A document came and went between the copy and the snapshot: take the snapshot again.
-                manifest, wanted = _dump(database, tables)
+            manifest = _add_originals_and_dump(archive, database, originals, tables)
             for table in sorted(tables.iterdir()):
                 archive.write(table, f"tables/{table.name}")
             archive.writestr(_MANIFEST, json.dumps(asdict(manifest), indent=1))
@@ -99,19 +102,57 @@ def restore(database: Database, originals: Originals, file: Path) -> BackupManif
     return manifest
 
 
-def _add_originals(
-    archive: zipfile.ZipFile, originals: Originals, hashes: Iterable[str], kept: set[str]
-) -> bool:
-    """Copy bytes into the archive; tell whether some were gone."""
-    gone = False
-    for sha256 in hashes:
-        try:
-            archive.write(originals.path(sha256), f"originals/{sha256}", zipfile.ZIP_STORED)
-        except FileNotFoundError:
-            gone = True
-        else:
-            kept.add(sha256)
-    return gone
+def _add_originals_and_dump(
+    archive: zipfile.ZipFile, database: Database, originals: Originals, tables: Path
+) -> BackupManifest:
+    """Write all tables as of one moment to `tables`, and the bytes that they need into the archive.
+
+    Bytes that are not there after the snapshot may be those of a document that came and went between the
+    copy and it: then another snapshot does not name them. What two snapshots name and is still not there
+    is lost.
+    """
+    with database.read() as session:
+        named = _named_originals(session)
+    kept = _add_originals(archive, originals, named)
+    absent: set[str] = set()
+    while True:
+        manifest, named = _dump(database, tables)
+        kept |= _add_originals(archive, originals, named - kept)
+        lacking = named - kept
+        if lacking <= absent:
+            return replace(manifest, missing=tuple(sorted(lacking)))
+        absent |= lacking
+
+
+def _add_originals(archive: zipfile.ZipFile, originals: Originals, hashes: Iterable[str]) -> set[str]:
+    """Copy bytes into the archive; return the hashes of those that are in it."""
+    return {sha256 for sha256 in sorted(hashes) if _add_original(archive, originals.path(sha256), sha256)}
+
+
+def _add_original(archive: zipfile.ZipFile, path: Path, sha256: str) -> bool:
+    """Copy one file into the archive; tell whether it could be read, and is what its name says."""
+    try:
+        source = path.open("rb")
+    except OSError:
+        return False
+    entry = zipfile.ZipInfo(f"originals/{sha256}")
+    digest = hashlib.sha256()
+    with source, archive.open(entry, "w", force_zip64=True) as target:
+        for part in _readable_parts(source):
+            digest.update(part)
+            target.write(part)
+    if digest.hexdigest() == sha256:
+        return True
+    # A restore would refuse it. Its bytes stay in the file, but nothing points there any more.
+    archive.filelist.remove(entry)
+    del archive.NameToInfo[entry.filename]
+    return False
+
+
+def _readable_parts(source: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file's bytes up to the end, or to where the disk fails."""
+    with suppress(OSError):
+        yield from _parts_of(source)
 
 
 def _dump(database: Database, folder: Path) -> tuple[BackupManifest, set[str]]:
@@ -126,7 +167,11 @@ def _dump(database: Database, folder: Path) -> tuple[BackupManifest, set[str]]:
             tables=counts,
             last_chunk_id=_last_chunk_id(session, database),
         )
-        return manifest, set(session.scalars(sa.select(DocumentVersion.sha256)))
+        return manifest, _named_originals(session)
+
+
+def _named_originals(session: Session) -> set[str]:
+    return set(session.scalars(sa.select(DocumentVersion.sha256)))
 
 
 def _dump_table(session: Session, table: sa.Table, folder: Path) -> int:
@@ -160,7 +205,7 @@ def _read_manifest(archive: zipfile.ZipFile) -> BackupManifest:
     content = json.loads(archive.read(_MANIFEST))
     if content["format"] != FORMAT:
         raise InvalidRequest(f"The backup has format {content['format']}, this version reads {FORMAT}.")
-    return BackupManifest(**content)
+    return BackupManifest(**{**content, "missing": tuple(content.get("missing", ()))})
 
 
 def _require_empty(database: Database) -> None:

@@ -1,8 +1,12 @@
 """Backup and restore, from either database into either."""
 
+import errno
+import hashlib
 import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from sqlalchemy import func, select
@@ -13,7 +17,8 @@ from corpus.errors import Conflict, InvalidRequest
 from corpus.follower import Follower
 from corpus.models import Chunk, Document, Embedding, Job
 from corpus.originals import Originals
-from indexer.backup import back_up, restore
+from indexer import backup
+from indexer.backup import BackupManifest, back_up, restore
 from indexer.consistency import check
 from indexer.deletion import remove_document
 from indexer.intake import Accepted, take_in
@@ -129,6 +134,70 @@ def test_a_backup_of_a_busy_place_is_consistent(
         with other.read() as session:
             assert session.execute(select(func.count()).select_from(Embedding)).scalar_one() == 6
         other.close()
+
+
+def test_lost_originals_do_not_cost_the_others(
+    filled: Database, originals: Originals, tmp_path: Path
+) -> None:
+    """The backup ends, holds everything else and names what is missing; its restore lacks just that."""
+    gone, changed, unreadable = lost = sorted(hashlib.sha256(b"text %d" % n).hexdigest() for n in (1, 2, 4))
+    originals.delete(gone)
+    originals.path(changed).write_bytes(b"text 3")
+    originals.delete(unreadable)
+    originals.path(unreadable).mkdir()
+    manifest = back_up(filled, originals, tmp_path / "backup.zip")
+    assert manifest.missing == tuple(lost)
+    place = tmp_path / "other"
+    other, restored = Database(f"sqlite:///{place / 'rag.sqlite3'}"), Originals(place / "originals")
+    assert restore(other, restored, tmp_path / "backup.zip") == manifest
+    findings = check(other, restored, place / "generations", thorough=True)
+    assert {found.kind for found in findings} == {"missing_original"}
+    assert [found.subject for found in findings] == lost
+    other.close()
+
+
+def test_a_disk_that_fails_within_a_file_does_not_cost_the_others(
+    filled: Database, originals: Originals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of a file before the error is not in the backup; the files after it are."""
+    lost = hashlib.sha256(b"text 3").hexdigest()
+    parts_of = backup._parts_of
+
+    def parts_of_a_failing_disk(source: IO[bytes]) -> Iterator[bytes]:
+        for part in parts_of(source):
+            if part == b"text 3":
+                yield part[:2]
+                raise OSError(errno.EIO, "Input/output error")
+            yield part
+
+    with monkeypatch.context() as failing:
+        failing.setattr(backup, "_parts_of", parts_of_a_failing_disk)
+        manifest = back_up(filled, originals, tmp_path / "backup.zip")
+    assert manifest.missing == (lost,)
+    other = Database(f"sqlite:///{tmp_path / 'other' / 'rag.sqlite3'}")
+    restored = Originals(tmp_path / "other" / "originals")
+    restore(other, restored, tmp_path / "backup.zip")
+    assert set(restored.hashes()) == set(originals.hashes()) - {lost}
+    other.close()
+
+
+def test_bytes_that_came_back_before_the_second_snapshot_are_not_lost(
+    filled: Database, originals: Originals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is absent after one snapshot only is in the backup."""
+    lost = originals.path(hashlib.sha256(b"text 3").hexdigest())
+    lost.unlink()
+    dump, dumped = backup._dump, []
+
+    def dump_and_mend(database: Database, folder: Path) -> tuple[BackupManifest, set[str]]:
+        dumped.append(dump(database, folder))
+        if len(dumped) == 2:
+            originals.store(b"text 3")
+        return dumped[-1]
+
+    monkeypatch.setattr(backup, "_dump", dump_and_mend)
+    assert back_up(filled, originals, tmp_path / "backup.zip").missing == ()
+    assert len(dumped) == 2
 
 
 def test_only_an_empty_database_is_restored_into(
