@@ -11,9 +11,11 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -33,6 +35,18 @@ FORMAT = 1
 _MANIFEST = "manifest.json"
 _ROWS_AT_ONCE = 1000
 _PART_BYTES = 1 << 20
+# What zipfile, json and the database say about bytes and rows that no backup has.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # a flag says "encrypted", or a method of compression is unknown
+    LookupError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    sa.exc.StatementError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,7 @@ def back_up(database: Database, originals: Originals, file: Path) -> BackupManif
             tables = Path(scratch) / "tables"
             manifest = _add_originals_and_dump(archive, database, originals, tables)
             for table in sorted(tables.iterdir()):
-                archive.write(table, f"tables/{table.name}")
+                archive.write(table, _file_of(table.stem))
             archive.writestr(_MANIFEST, json.dumps(asdict(manifest), indent=1))
         _publish(unfinished, file)
     return manifest
@@ -83,23 +97,43 @@ def back_up(database: Database, originals: Originals, file: Path) -> BackupManif
 def restore(database: Database, originals: Originals, file: Path) -> BackupManifest:
     """Bring a backup back into an empty database; jobs that were under way go on.
 
+    Whatever goes wrong, the database is then empty and at the newest revision.
+
     Raises:
         InvalidRequest: the file is no backup, is damaged, or was made by a newer version.
         Conflict: the database is not empty.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            manifest = _read_manifest(archive)
-            _require_empty(database)
-            _restore_originals(archive, originals)
+    with _opened(file) as archive:
+        manifest = _read_manifest(archive)
+        _require_empty(database)
+        _require_rows(archive, manifest)
+        brought = _restore_originals(archive, originals)
+        try:
             migrations.downgrade(database)
             migrations.upgrade(database, manifest.revision)
             with database.write() as session:
                 _load(session, archive, manifest)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-        raise InvalidRequest(f"{file} is no backup, or is damaged ({error}); use another one.") from error
-    migrations.upgrade(database)
+                _require_originals(session, brought.union(manifest.missing))
+        finally:
+            migrations.upgrade(database)
     return manifest
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a backup; whatever its reader stumbles over in the block is the file's fault.
+
+    Raises:
+        InvalidRequest: the file is no backup, or is damaged.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except sa.exc.OperationalError:
+        raise  # the database's fault: it is full, or out of reach
+    except _DAMAGE as error:
+        what = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise InvalidRequest(f"{file} is no backup, or is damaged ({what}); use another one.") from error
 
 
 def _add_originals_and_dump(
@@ -174,6 +208,10 @@ def _named_originals(session: Session) -> set[str]:
     return set(session.scalars(sa.select(DocumentVersion.sha256)))
 
 
+def _file_of(table: str) -> str:
+    return f"tables/{table}.jsonl"
+
+
 def _dump_table(session: Session, table: sa.Table, folder: Path) -> int:
     count = 0
     with (folder / f"{table.name}.jsonl").open("w", encoding="utf-8") as lines:
@@ -205,7 +243,31 @@ def _read_manifest(archive: zipfile.ZipFile) -> BackupManifest:
     content = json.loads(archive.read(_MANIFEST))
     if content["format"] != FORMAT:
         raise InvalidRequest(f"The backup has format {content['format']}, this version reads {FORMAT}.")
-    return BackupManifest(**{**content, "missing": tuple(content.get("missing", ()))})
+    # Other keys do no harm: what this version would misunderstand has another format.
+    manifest = BackupManifest(
+        revision=str(content["revision"]),
+        created_at=str(content["created_at"]),
+        tables={str(name): int(count) for name, count in dict(content["tables"]).items()},
+        last_chunk_id=int(content["last_chunk_id"]),
+        missing=tuple(map(str, content.get("missing", ()))),
+    )
+    if manifest.revision not in migrations.known_revisions():
+        raise InvalidRequest(
+            f"The backup's database has revision {manifest.revision!r}, which this version does not know; "
+            "restore it with the version that made it, or a newer one."
+        )
+    return manifest
+
+
+def _require_rows(archive: zipfile.ZipFile, manifest: BackupManifest) -> None:
+    """Check that all tables can be read and have their rows, before anything is changed for them."""
+    for table, expected in manifest.tables.items():
+        with archive.open(_file_of(table)) as lines:
+            count = sum(1 for _ in lines) - 1  # the first line has the names of the columns
+        if count != expected:
+            raise InvalidRequest(
+                f"The backup is damaged: {table} has {count} rows, not {expected}; use another one."
+            )
 
 
 def _require_empty(database: Database) -> None:
@@ -217,7 +279,9 @@ def _require_empty(database: Database) -> None:
                 raise Conflict("The database is not empty; restore into a fresh data folder or database.")
 
 
-def _restore_originals(archive: zipfile.ZipFile, originals: Originals) -> None:
+def _restore_originals(archive: zipfile.ZipFile, originals: Originals) -> set[str]:
+    """Store the bytes that the archive has; return their hashes."""
+    brought = set()
     for name in archive.namelist():
         folder, _, sha256 = name.partition("/")
         if folder != "originals":
@@ -226,6 +290,16 @@ def _restore_originals(archive: zipfile.ZipFile, originals: Originals) -> None:
             stored = originals.store(_parts_of(source))
         if stored.sha256 != sha256:
             raise InvalidRequest(f"The backup is damaged: {name} has other bytes; use another one.")
+        brought.add(sha256)
+    return brought
+
+
+def _require_originals(session: Session, expected: AbstractSet[str]) -> None:
+    lacking = _named_originals(session) - expected
+    if lacking:
+        raise InvalidRequest(
+            f"The backup is damaged: it lacks the bytes of {len(lacking)} files; use another one."
+        )
 
 
 def _parts_of(source: IO[bytes]) -> Iterator[bytes]:
@@ -237,28 +311,24 @@ def _load(session: Session, archive: zipfile.ZipFile, manifest: BackupManifest) 
     session.execute(sa.text("DELETE FROM change_sequence"))  # its only row comes with the migration
     for table in Table.metadata.sorted_tables:
         if table.name in manifest.tables:
-            with archive.open(f"tables/{table.name}.jsonl") as lines:
-                _load_table(session, table, lines, manifest.tables[table.name])
+            with archive.open(_file_of(table.name)) as lines:
+                _load_table(session, table, lines)
     # Their files are not in the backup: an index without a base takes everything from the database.
     session.execute(sa.update(Generation).values(change_number=0, vector_count=0))
     _set_last_chunk_id(session, manifest.last_chunk_id)
 
 
-def _load_table(session: Session, table: sa.Table, lines: Iterable[bytes], expected: int) -> None:
+def _load_table(session: Session, table: sa.Table, lines: Iterable[bytes]) -> None:
     waiting = iter(lines)
-    columns = [table.columns[name] for name in json.loads(next(waiting))]
+    columns = [table.columns[name] for name in json.loads(next(waiting, b""))]
     # Only the columns of the backup: an older revision may lack some that have a default by now.
     target = sa.table(table.name, *(sa.column(column.name, column.type) for column in columns))
-    count = 0
     for rows in _in_parts(waiting):
         values = [
             {column.name: _restored(column, value) for column, value in zip(columns, row, strict=True)}
             for row in map(json.loads, rows)
         ]
         session.execute(sa.insert(target), values)
-        count += len(values)
-    if count != expected:
-        raise InvalidRequest(f"The backup is damaged: {table.name} has {count} rows, not {expected}.")
 
 
 def _in_parts(lines: Iterator[bytes]) -> Iterator[Sequence[bytes]]:
