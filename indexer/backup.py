@@ -28,7 +28,17 @@ from sqlalchemy.orm import Session
 from corpus import migrations
 from corpus.database import Database, Table
 from corpus.errors import Conflict, InvalidRequest
-from corpus.models import Collection, DocumentVersion, Generation, Job, Trace, UtcDateTime, now
+from corpus.models import (
+    AnswerModel,
+    ApiKey,
+    Collection,
+    DocumentVersion,
+    Generation,
+    Job,
+    Trace,
+    UtcDateTime,
+    now,
+)
 from corpus.originals import Originals
 
 FORMAT = 1
@@ -274,9 +284,13 @@ def _require_empty(database: Database) -> None:
     if migrations.current_revision(database) is None:
         return
     with database.read() as session:
-        for table in (Collection, Job, Trace):
+        # Whatever somebody made by hand; all other rows belong to one of these.
+        for table in (Collection, Job, Trace, ApiKey, AnswerModel):
             if session.scalar(sa.select(sa.exists().select_from(table))):
-                raise Conflict("The database is not empty; restore into a fresh data folder or database.")
+                raise Conflict(
+                    f"The database is not empty, it has rows in {table.__tablename__}; restore into a fresh "
+                    "data folder or database, and make what you need beside the backup's afterwards."
+                )
 
 
 def _restore_originals(archive: zipfile.ZipFile, originals: Originals) -> set[str]:

@@ -17,7 +17,7 @@ from corpus.collections import create_collection, delete_collection
 from corpus.database import Database
 from corpus.errors import Conflict, InvalidRequest
 from corpus.follower import Follower
-from corpus.models import Chunk, Collection, Document, Embedding, Job, last_change_number
+from corpus.models import AnswerModel, ApiKey, Chunk, Collection, Document, Embedding, Job, last_change_number
 from corpus.originals import Originals
 from indexer import backup
 from indexer.backup import BackupManifest, back_up, restore
@@ -210,6 +210,29 @@ def test_only_an_empty_database_is_restored_into(
     back_up(filled, originals, tmp_path / "backup.zip")
     with pytest.raises(Conflict, match="not empty"):
         restore(filled, originals, tmp_path / "backup.zip")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ApiKey(id="key_1", name="importer", sha256="0" * 64, scopes=["admin"]),
+        AnswerModel(id="mdl_1", name="answerer-1", path="models/answerer-1"),
+    ],
+    ids=["key", "model"],
+)
+def test_keys_and_models_are_not_overwritten(good: bytes, tmp_path: Path, row: ApiKey | AnswerModel) -> None:
+    """A database with nothing but a key, or a chat model, is not empty: a restore would take it away."""
+    (tmp_path / "place").mkdir()
+    other = migrated_database(tmp_path / "place")
+    with other.write() as session:
+        session.add(row)
+    file = tmp_path / "backup.zip"
+    file.write_bytes(good)
+    with pytest.raises(Conflict, match=f"rows in {row.__tablename__}; restore into a fresh"):
+        restore(other, Originals(tmp_path / "place" / "originals"), file)
+    with other.read() as session:
+        assert session.scalars(select(type(row).id)).all() == [row.id]
+    other.close()
 
 
 @pytest.fixture
