@@ -3,19 +3,19 @@
 The database is the truth; each process that searches keeps its own vector and lexical index of the
 collections that it was asked for, and catches up before each search. One snapshot of the database is read
 for that, so that indexes never reflect half a transaction: chunks after the last number that was seen,
-embeddings after it, tombstones after it.
+embeddings after it, tombstones after it. Collections that have none of these are not looked at further.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from corpus.chunks import embedded_text
@@ -170,6 +170,7 @@ class Follower:
         return heads.change_number
 
     def _follow(self, session: Session, heads: _Heads) -> None:
+        changed = _changed_collections(session, self._followed.values())
         for collection_id, followed in list(self._followed.items()):
             serving = heads.generations.get(collection_id)
             if serving is None:
@@ -179,8 +180,10 @@ class Follower:
                 self._followed[collection_id] = self._build(
                     session, generation, heads.change_number, former=followed
                 )
-            else:
+            elif collection_id in changed:
                 _catch_up(session, followed, heads.change_number)
+            else:
+                followed.change_number = heads.change_number
 
     def _build(
         self,
@@ -248,6 +251,33 @@ def _read_heads(session: Session, collection_ids: Iterable[str]) -> _Heads:
     ).all()
     generations = {collection: generation for _, collection, generation in rows if collection is not None}
     return _Heads(rows[0][0], generations)
+
+
+def _changed_collections(session: Session, followed: Collection[CollectionIndexes]) -> set[str]:
+    """Return the ids of the collections for which `_catch_up` would find rows, perhaps of some more.
+
+    A process may follow hundreds, of which a commit concerns one. All are asked with the number of the one
+    that is furthest behind, and each with what never changes of its generation: three looks into an index,
+    in one query for all. A collection that is served by another generation than followed is built anew,
+    whatever this says of it.
+    """
+    since = min((each.change_number for each in followed), default=0)
+    chunks = exists().where(
+        Chunk.collection_id == Generation.collection_id,
+        Chunk.chunking == Generation.chunking,
+        Chunk.change_number > since,
+    )
+    embeddings = exists().where(
+        Embedding.collection_id == Generation.collection_id,
+        Embedding.embedder == Generation.embedder,
+        Embedding.change_number > since,
+    )
+    tombstones = exists().where(
+        Tombstone.collection_id == Generation.collection_id, Tombstone.change_number > since
+    )
+    serving = Generation.id.in_([each.generation_id for each in followed])
+    statement = select(Generation.collection_id).where(serving, or_(chunks, embeddings, tombstones))
+    return set(session.scalars(statement))
 
 
 def _require_fit(base: Base, generation: Generation) -> None:

@@ -13,7 +13,7 @@ import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,9 @@ class LexicalIndex:
 
     def __init__(self) -> None:
         self._words, self._codes = _word_analyzer(), _code_analyzer()
-        self._terms_of = lru_cache(QUERIES_REMEMBERED)(self._count_terms)  # a search asks twice for one query
+        # A search asks twice for one query. No method of this object is remembered: the cycle would keep
+        # a dropped index and the threads of its writer until the garbage collector comes by.
+        self._terms_of = lru_cache(QUERIES_REMEMBERED)(partial(_count_terms, self._words, self._codes))
         self._schema = _schema()
         self._index = Index(self._schema)
         self._index.register_tokenizer("words", self._words)
@@ -77,6 +79,8 @@ class LexicalIndex:
 
     def remove(self, ids: NDArray[np.int64] | Sequence[int]) -> None:
         """Forget ids; unknown ones are ignored."""
+        if len(ids) == 0:
+            return  # without a writer, whose six threads and 2.5 MB an empty index would keep
         with self._writing:
             writer = self._open_writer()
             for number in map(int, ids):
@@ -137,14 +141,6 @@ class LexicalIndex:
             self._writer = self._index.writer(WRITER_MEMORY, num_threads=1)
         return self._writer
 
-    def _count_terms(self, query: str) -> Counter[tuple[str, str]]:
-        """Count the query's terms, each with its field."""
-        text = _prepare(query)
-        terms = [("words", term) for term in self._words.analyze(text)]
-        terms += [("codes", term) for term in self._codes.analyze(_codes_in(text))]
-        counted = Counter(terms)
-        return Counter(dict(list(counted.items())[:MOST_QUERY_TERMS]))
-
     def _either(self, terms: Counter[tuple[str, str]]) -> Query:
         """Return the query of any of the terms; one that was said twice counts twice."""
         parts = [
@@ -157,6 +153,15 @@ class LexicalIndex:
         """Return the query under a condition on ids, which adds nothing to the score."""
         one_of = Query.const_score_query(Query.term_set_query(self._schema, "id", allowed.tolist()), 0.0)
         return Query.boolean_query([(Occur.Must, either), (Occur.Must, one_of)])
+
+
+def _count_terms(words: TextAnalyzer, codes: TextAnalyzer, query: str) -> Counter[tuple[str, str]]:
+    """Count the query's terms, each with its field."""
+    text = _prepare(query)
+    terms = [("words", term) for term in words.analyze(text)]
+    terms += [("codes", term) for term in codes.analyze(_codes_in(text))]
+    counted = Counter(terms)
+    return Counter(dict(list(counted.items())[:MOST_QUERY_TERMS]))
 
 
 def _ranked(searcher: Searcher, query: Query, limit: int) -> list[tuple[int, float]]:

@@ -53,6 +53,11 @@ def newest_revision() -> str | None:
     return ScriptDirectory(str(SCRIPTS)).get_current_head()
 
 
+def known_revisions() -> set[str]:
+    """Return every revision that this code can bring a database to."""
+    return {script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()}
+
+
 def require_newest(database: Database) -> None:
     """Check that the database fits this code.
 

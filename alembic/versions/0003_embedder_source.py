@@ -17,5 +17,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("generations") as batch_op:
-        batch_op.drop_column("embedder_source")
+    # No batch: on SQLite that makes the table anew, and dropping the old one empties `active_generations`,
+    # whose rows go with theirs (ON DELETE CASCADE).
+    op.drop_column("generations", "embedder_source")

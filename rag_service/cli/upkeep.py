@@ -73,7 +73,12 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to write it.")]) -> 
     from indexer.backup import back_up
 
     with open_service() as service:
-        back_up(service.database, service.originals, file)
+        manifest = back_up(service.database, service.originals, file)
+    if manifest.missing:
+        terminal.warn(
+            f"The backup lacks the bytes of {len(manifest.missing)} files, which are gone or damaged in the "
+            "data folder; `rag check --thorough` names them."
+        )
     typer.echo(f"Wrote {file} ({file.stat().st_size / (1 << 20):.1f} MiB).")
 
 
@@ -87,9 +92,14 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.", exists=True, 
     settings = Settings.load()
     database = Database(settings.effective_database_url)
     try:
-        bring_back(database, Originals(settings.originals_dir), file)
+        manifest = bring_back(database, Originals(settings.originals_dir), file)
     finally:
         database.close()
+    if manifest.missing:
+        terminal.warn(
+            f"The bytes of {len(manifest.missing)} files were lost before the backup was made; what had been "
+            "read of them is here. `rag check` names them."
+        )
     typer.echo(f"Brought {file} back; the next program makes the indexes.")
 
 

@@ -89,6 +89,19 @@ def test_what_is_damaged_is_found_and_mended(place: Workplace) -> None:
     assert place.lines("search", "who keeps the generators")[0]["data"]
 
 
+def test_a_backup_that_lacks_something_says_so(place: Workplace, tmp_path: Path) -> None:
+    """Both ways work without the bytes of a lost file, and warn with the command that names it."""
+    assert place.rag("backup", "whole.zip").err == ""
+    next((place.data_dir / "originals").glob("??/*")).unlink()
+    made = place.rag("backup", "backup.zip")
+    assert (made.code, "lacks the bytes of 1 file" in made.err, "rag check" in made.err) == (0, True, True)
+    (tmp_path / "new").mkdir()
+    new = Workplace(tmp_path / "new")
+    brought = new.rag("restore", str(place.folder / "backup.zip"))
+    assert (brought.code, "bytes of 1 file" in brought.err, "rag check" in brought.err) == (0, True, True)
+    assert new.lines("search", "who keeps the generators")[0]["data"]
+
+
 def test_jobs_are_listed_and_shown_with_their_failures(place: Workplace) -> None:
     """A failed document's reason is in its job; retrying queues it again."""
     place.write("empty.txt", "")

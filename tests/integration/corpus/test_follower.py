@@ -127,6 +127,61 @@ def test_any_history_ends_in_the_same_indexes(
         delete_collection(session, library.id)
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.tuples(st.integers(0, 2), st.booleans(), operations), max_size=20))
+def test_any_history_of_several_collections_ends_in_the_same_indexes(
+    shared_database: Database, tmp_path: Path, history: list[tuple[int, bool, tuple[object, ...]]]
+) -> None:
+    """Whichever of them a commit concerns, and however far behind each is, all equal the database."""
+    folder = tmp_path / "generations"
+    libraries = [Library(shared_database, folder) for _ in range(3)]
+    diligent, lazy = Follower(shared_database, folder), Follower(shared_database, folder)
+    for which, is_refreshed, operation in history:
+        apply(libraries[which], operation)
+        diligent.refresh()
+        lazy.indexes(libraries[which].id)  # loaded at some number, the others at theirs
+        if is_refreshed:
+            lazy.refresh()
+            numbers = {indexes.change_number for indexes in lazy._followed.values()}
+            assert len(numbers) == 1
+        for library in libraries[: which + 1]:
+            check(diligent, library)
+    for library in libraries:
+        check(lazy, library)
+        with shared_database.write() as session:
+            delete_collection(session, library.id)
+
+
+@pytest.mark.parametrize("change", ["add", "embed missing", "replace", "delete", "retitle"])
+def test_a_change_of_any_kind_is_seen_in_its_collection_and_costs_nothing_in_others(
+    library: Library, follower: Follower, change: str
+) -> None:
+    """However many are followed, a refresh after a commit asks as often as if there were two."""
+    others = [Library(library.database, library.generations_dir) for _ in range(8)]
+    library.add("penguin")
+    library.add("kovacs")
+    others[0].add("ice")
+    statements: list[str] = []
+    event.listen(
+        library.database.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2])
+    )
+    counts = []
+    for followed in (others[:1], others):
+        library.add("radio", embedded=False)
+        for each in (library, *followed):
+            follower.indexes(each.id)
+        follower.refresh()
+        arguments = {"add": (["ice"],), "embed missing": (), "replace": (0, ["ice"])}.get(change, (0,))
+        apply(library, (change, *arguments))
+        statements.clear()
+        number = follower.refresh()
+        counts.append(sum(statement.startswith("SELECT") for statement in statements))
+        assert {indexes.change_number for indexes in follower._followed.values()} == {number}
+        for each in (library, *followed):
+            check(follower, each)
+    assert counts[0] == counts[1]
+
+
 def test_a_whole_life_on_both_databases(library: Library, follower: Follower) -> None:
     """Adding, embedding later, replacing, deleting, compacting and recutting are followed step by step."""
     first = library.add("ice", "diesel kovacs")

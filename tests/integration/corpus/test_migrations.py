@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import func, inspect, select
 
 from corpus import migrations
 from corpus.database import Database, Table
+from corpus.models import AnswerModel, ApiKey, DocumentVersion, Feedback, Job, JobItem, Trace
+from tests.integration.corpus.library import Library
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -46,3 +48,49 @@ def test_applying_twice_changes_nothing(empty_database: Database) -> None:
     migrations.upgrade(empty_database)
     migrations.upgrade(empty_database)
     assert migrations.current_revision(empty_database) == migrations.newest_revision()
+
+
+@pytest.mark.parametrize("revision", sorted(migrations.known_revisions())[:-1])
+def test_the_way_down_and_up_keeps_the_rows(empty_database: Database, tmp_path: Path, revision: str) -> None:
+    """Tables that are there at an older revision have the same rows after `downgrade` and `upgrade`."""
+    migrations.upgrade(empty_database)
+    fill(empty_database, tmp_path)
+    before = rows(empty_database)
+    assert all(before.values())
+    migrations.downgrade(empty_database, revision)
+    kept = rows(empty_database)
+    assert kept == {table: before[table] for table in kept}
+    migrations.upgrade(empty_database)
+    assert rows(empty_database) == before | dict.fromkeys(before.keys() - kept.keys(), 0)
+
+
+def fill(database: Database, folder: Path) -> None:
+    """Put rows into every table."""
+    library = Library(database, folder)
+    document = library.add("ice", "diesel")
+    library.delete(library.add("radio"))
+    version = {"document_id": document, "version": 1}
+    with database.write() as session:
+        session.add_all(
+            [
+                DocumentVersion(**version, collection_id=library.id, state="current", sha256="0" * 64),
+                Job(id="job_1", kind="ingestion", collection_id=library.id, state="completed"),
+                Trace(id="trc_1", answer_id="ans_1", question="?", record={}),
+                ApiKey(id="key_1", name="importer", sha256="0" * 64, scopes=["admin"]),
+                AnswerModel(id="mdl_1", name="answerer-1", path="models/answerer-1"),
+            ]
+        )
+        session.flush()
+        session.add(JobItem(job_id="job_1", position=0, name="a.txt", state="done", attempts=1, **version))
+        session.add(Feedback(id="fbk_1", answer_id="ans_1", rating="good"))
+
+
+def rows(database: Database) -> dict[str, int]:
+    """Return how many rows each of the tables that are there has."""
+    there = set(inspect(database.engine).get_table_names())
+    with database.read() as session:
+        return {
+            table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in Table.metadata.sorted_tables
+            if table.name in there
+        }

@@ -1,25 +1,33 @@
 """Backup and restore, from either database into either."""
 
+import errno
+import hashlib
+import io
 import threading
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from sqlalchemy import func, select
 
-from corpus.collections import create_collection
+from corpus import migrations
+from corpus.collections import create_collection, delete_collection
 from corpus.database import Database
 from corpus.errors import Conflict, InvalidRequest
 from corpus.follower import Follower
-from corpus.models import Chunk, Document, Embedding, Job
+from corpus.models import AnswerModel, ApiKey, Chunk, Collection, Document, Embedding, Job, last_change_number
 from corpus.originals import Originals
-from indexer.backup import back_up, restore
+from indexer import backup
+from indexer.backup import BackupManifest, back_up, restore
 from indexer.consistency import check
 from indexer.deletion import remove_document
 from indexer.intake import Accepted, take_in
 from indexer.rebuilds import request_compaction
 from indexer.uploads import Upload
 from indexer.workflows import Worker
+from tests.factories import migrated_database
 from tests.fakes import FakeEmbedder
 from tests.workers import make_worker
 
@@ -131,6 +139,70 @@ def test_a_backup_of_a_busy_place_is_consistent(
         other.close()
 
 
+def test_lost_originals_do_not_cost_the_others(
+    filled: Database, originals: Originals, tmp_path: Path
+) -> None:
+    """The backup ends, holds everything else and names what is missing; its restore lacks just that."""
+    gone, changed, unreadable = lost = sorted(hashlib.sha256(b"text %d" % n).hexdigest() for n in (1, 2, 4))
+    originals.delete(gone)
+    originals.path(changed).write_bytes(b"text 3")
+    originals.delete(unreadable)
+    originals.path(unreadable).mkdir()
+    manifest = back_up(filled, originals, tmp_path / "backup.zip")
+    assert manifest.missing == tuple(lost)
+    place = tmp_path / "other"
+    other, restored = Database(f"sqlite:///{place / 'rag.sqlite3'}"), Originals(place / "originals")
+    assert restore(other, restored, tmp_path / "backup.zip") == manifest
+    findings = check(other, restored, place / "generations", thorough=True)
+    assert {found.kind for found in findings} == {"missing_original"}
+    assert [found.subject for found in findings] == lost
+    other.close()
+
+
+def test_a_disk_that_fails_within_a_file_does_not_cost_the_others(
+    filled: Database, originals: Originals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of a file before the error is not in the backup; the files after it are."""
+    lost = hashlib.sha256(b"text 3").hexdigest()
+    parts_of = backup._parts_of
+
+    def parts_of_a_failing_disk(source: IO[bytes]) -> Iterator[bytes]:
+        for part in parts_of(source):
+            if part == b"text 3":
+                yield part[:2]
+                raise OSError(errno.EIO, "Input/output error")
+            yield part
+
+    with monkeypatch.context() as failing:
+        failing.setattr(backup, "_parts_of", parts_of_a_failing_disk)
+        manifest = back_up(filled, originals, tmp_path / "backup.zip")
+    assert manifest.missing == (lost,)
+    other = Database(f"sqlite:///{tmp_path / 'other' / 'rag.sqlite3'}")
+    restored = Originals(tmp_path / "other" / "originals")
+    restore(other, restored, tmp_path / "backup.zip")
+    assert set(restored.hashes()) == set(originals.hashes()) - {lost}
+    other.close()
+
+
+def test_bytes_that_came_back_before_the_second_snapshot_are_not_lost(
+    filled: Database, originals: Originals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is absent after one snapshot only is in the backup."""
+    lost = originals.path(hashlib.sha256(b"text 3").hexdigest())
+    lost.unlink()
+    dump, dumped = backup._dump, []
+
+    def dump_and_mend(database: Database, folder: Path) -> tuple[BackupManifest, set[str]]:
+        dumped.append(dump(database, folder))
+        if len(dumped) == 2:
+            originals.store(b"text 3")
+        return dumped[-1]
+
+    monkeypatch.setattr(backup, "_dump", dump_and_mend)
+    assert back_up(filled, originals, tmp_path / "backup.zip").missing == ()
+    assert len(dumped) == 2
+
+
 def test_only_an_empty_database_is_restored_into(
     filled: Database, originals: Originals, tmp_path: Path
 ) -> None:
@@ -140,28 +212,169 @@ def test_only_an_empty_database_is_restored_into(
         restore(filled, originals, tmp_path / "backup.zip")
 
 
-def test_a_damaged_backup_is_refused_and_leaves_nothing(
-    filled: Database, originals: Originals, tmp_path: Path
+@pytest.mark.parametrize(
+    "row",
+    [
+        ApiKey(id="key_1", name="importer", sha256="0" * 64, scopes=["admin"]),
+        AnswerModel(id="mdl_1", name="answerer-1", path="models/answerer-1"),
+    ],
+    ids=["key", "model"],
+)
+def test_keys_and_models_are_not_overwritten(good: bytes, tmp_path: Path, row: ApiKey | AnswerModel) -> None:
+    """A database with nothing but a key, or a chat model, is not empty: a restore would take it away."""
+    (tmp_path / "place").mkdir()
+    other = migrated_database(tmp_path / "place")
+    with other.write() as session:
+        session.add(row)
+    file = tmp_path / "backup.zip"
+    file.write_bytes(good)
+    with pytest.raises(Conflict, match=f"rows in {row.__tablename__}; restore into a fresh"):
+        restore(other, Originals(tmp_path / "place" / "originals"), file)
+    with other.read() as session:
+        assert session.scalars(select(type(row).id)).all() == [row.id]
+    other.close()
+
+
+@pytest.fixture
+def good(originals: Originals, tmp_path: Path) -> bytes:
+    """Return the backup of a collection with a document that waits."""
+    database = migrated_database(tmp_path)
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=FakeEmbedder()).id
+    take_in(database, originals, b"a document that waits", Upload(collection))
+    back_up(database, originals, tmp_path / "good.zip")
+    database.close()
+    return (tmp_path / "good.zip").read_bytes()
+
+
+def changed(backup: bytes, name: str, old: bytes, new: bytes) -> bytes:
+    """Return a backup with other bytes in one of its files, and checksums that fit them."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(backup)) as source, zipfile.ZipFile(made, "w") as target:
+        for each in source.namelist():
+            content = source.read(each)
+            assert old in content or each != name
+            target.writestr(each, content.replace(old, new, 1) if each == name else content)
+    return made.getvalue()
+
+
+def without(backup: bytes, folder: str) -> bytes:
+    """Return a backup that lacks a folder."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(backup)) as source, zipfile.ZipFile(made, "w") as target:
+        for each in source.namelist():
+            if not each.startswith(folder):
+                target.writestr(each, source.read(each))
+    return made.getvalue()
+
+
+def flipped(backup: bytes, name: str) -> bytes:
+    """Return a backup with some bytes of one of its files changed, as a bad disk does it."""
+    with zipfile.ZipFile(io.BytesIO(backup)) as archive:
+        start = archive.getinfo(name).header_offset + 30 + len(name)
+    return backup[:start] + b"\xff" * 6 + backup[start + 6 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "no backup": lambda _: b"no backup",
+    "cut off": lambda good: good[:-200],
+    "flipped bytes": lambda good: flipped(good, "tables/documents.jsonl"),
+    "flipped bytes of the manifest": lambda good: flipped(good, "manifest.json"),
+    "newer revision": lambda good: changed(good, "manifest.json", b'"revision": "', b'"revision": "9'),
+    "newer format": lambda good: changed(good, "manifest.json", b'"format": 1', b'"format": 2'),
+    "manifest that is a list": lambda good: changed(good, "manifest.json", b"{", b"[] {"),
+    "manifest of other values": lambda good: changed(
+        good, "manifest.json", b'"tables": {', b'"tables": 3, "t": {'
+    ),
+    "lost row": lambda good: changed(good, "manifest.json", b'"documents": 1', b'"documents": 2'),
+    "lost table": lambda good: without(good, "tables/jobs"),
+    "lost original": lambda good: without(good, "originals/"),
+    "longer row": lambda good: changed(good, "tables/documents.jsonl", b"]\n[", b"]\n[1,"),
+    "row of another kind": lambda good: changed(good, "tables/jobs.jsonl", b"]\n[", b"]\n7["),
+    "reference to nothing": lambda good: changed(good, "tables/documents.jsonl", b'"col_', b'"gone_'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_newer_backup_is_refused_and_leaves_an_empty_database(
+    good: bytes, tmp_path: Path, damage: str
 ) -> None:
-    """A file that is cut off, lacks rows or is none at all; another one can be restored afterwards."""
-    good = tmp_path / "backup.zip"
-    back_up(filled, originals, good)
-    cut = tmp_path / "cut.zip"
-    cut.write_bytes(good.read_bytes()[:-200])
-    short = tmp_path / "short.zip"
-    with zipfile.ZipFile(good) as source, zipfile.ZipFile(short, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            target.writestr(
-                name, content.rsplit(b"\n", 2)[0] + b"\n" if "documents.jsonl" in name else content
-            )
-    text = tmp_path / "text.zip"
-    text.write_text("no backup")
+    """Whatever is wrong with it is said in a sentence; the database can be used, and restored into."""
     place = tmp_path / "place"
-    other = Database(f"sqlite:///{place / 'rag.sqlite3'}")
-    for file in (cut, short, text):
-        with pytest.raises(InvalidRequest):
-            restore(other, Originals(place / "originals"), file)
-    restore(other, Originals(place / "originals"), good)
-    assert check(other, Originals(place / "originals"), place / "generations", thorough=True) == []
+    other, restored = Database(f"sqlite:///{place / 'rag.sqlite3'}"), Originals(place / "originals")
+    file = tmp_path / "damaged.zip"
+    file.write_bytes(DAMAGES[damage](good))
+    with pytest.raises(InvalidRequest, match=r"use another one|the version that made it|this version reads"):
+        restore(other, restored, file)
+    migrations.upgrade(other)
+    with other.write() as session:
+        collection = create_collection(session, name="default", embedder=FakeEmbedder())
+        assert session.scalars(select(Collection.id)).all() == [collection.id]
+        delete_collection(session, collection.id)
+    file.write_bytes(good)
+    restore(other, restored, file)
+    assert check(other, restored, place / "generations", thorough=True) == []
+    other.close()
+
+
+@pytest.mark.parametrize("revision", [None, "0001"])
+def test_a_newer_backup_changes_nothing(good: bytes, tmp_path: Path, revision: str | None) -> None:
+    """It is refused before the database is touched, whatever its revision is."""
+    other = Database(f"sqlite:///{tmp_path / 'place' / 'rag.sqlite3'}")
+    if revision is not None:
+        migrations.upgrade(other, revision)
+    file = tmp_path / "newer.zip"
+    file.write_bytes(DAMAGES["newer revision"](good))
+    with pytest.raises(InvalidRequest, match="which this version does not know"):
+        restore(other, Originals(tmp_path / "place" / "originals"), file)
+    assert migrations.current_revision(other) == revision
+    assert not (tmp_path / "place" / "originals").exists()
+    other.close()
+
+
+@pytest.mark.parametrize("damage", ["reference to nothing", "longer row", "lost original"])
+def test_rows_that_do_not_fit_leave_an_empty_database(
+    good: bytes, other: Database, tmp_path: Path, damage: str
+) -> None:
+    """What only shows when the rows are brought in is said the same way, on both databases."""
+    file = tmp_path / "damaged.zip"
+    file.write_bytes(DAMAGES[damage](good))
+    with pytest.raises(InvalidRequest, match="use another one"):
+        restore(other, Originals(tmp_path / "place"), file)
+    migrations.require_newest(other)
+    with other.read() as session:
+        assert session.scalars(select(Document.id)).all() == []
+        assert last_change_number(session) == 0
+    other.close()
+
+
+def test_a_restore_that_breaks_off_ends_at_the_newest_revision(
+    good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older backup is first brought into tables of its revision; they do not stay."""
+    other = Database(f"sqlite:///{tmp_path / 'place' / 'rag.sqlite3'}")
+    file = tmp_path / "older.zip"
+    file.write_bytes(changed(good, "manifest.json", b'"revision": "0003"', b'"revision": "0002"'))
+    seen = []
+
+    def load(*_: object) -> None:
+        seen.append(migrations.current_revision(other))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backup, "_load", load)
+    with pytest.raises(KeyboardInterrupt):
+        restore(other, Originals(tmp_path / "place" / "originals"), file)
+    assert seen == ["0002"]
+    migrations.require_newest(other)
+    other.close()
+
+
+def test_a_backup_with_another_key_in_its_manifest_is_read(good: bytes, tmp_path: Path) -> None:
+    """What an older version would misunderstand has another format; anything else does no harm."""
+    other = Database(f"sqlite:///{tmp_path / 'place' / 'rag.sqlite3'}")
+    file = tmp_path / "backup.zip"
+    file.write_bytes(changed(good, "manifest.json", b"{", b'{"comment": "of a newer version",'))
+    restore(other, Originals(tmp_path / "place" / "originals"), file)
+    with other.read() as session:
+        assert len(session.scalars(select(Document.id)).all()) == 1
     other.close()

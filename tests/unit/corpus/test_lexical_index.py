@@ -1,9 +1,12 @@
 """BM25 finds what it should, whatever was added, replaced and removed before, and whatever is asked."""
 
+import gc
 import math
 import threading
+import weakref
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,3 +229,33 @@ def test_readers_always_see_a_whole_commit() -> None:
         pool.submit(write).result()
         for reader in readers:
             reader.result()
+
+
+def threads() -> int:
+    """Return how many threads this process has, those of tantivy too."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_an_index_that_nothing_was_put_into_has_no_threads() -> None:
+    """Nothing to remove, to commit or to find starts no writer."""
+    before = threads()
+    indexes = [LexicalIndex() for _ in range(5)]
+    for index in indexes:
+        index.remove([])
+        index.remove(np.array([], dtype=np.int64))
+        index.commit()
+        assert index.search("ice", 5) == []
+    assert threads() <= before
+
+
+def test_a_dropped_index_is_gone_at_once() -> None:
+    """Its writer's threads do not wait for the garbage collector, also after searches."""
+    index = index_of("ice")
+    assert found(index, "ice") == {0}
+    gone = weakref.ref(index)
+    gc.disable()
+    try:
+        del index
+        assert gone() is None
+    finally:
+        gc.enable()
