@@ -17,6 +17,7 @@ from rag_service.api import (
     tokens,
     traces,
 )
+from rag_service.web import page
 
 ROUTERS = (
     answers.router,
@@ -32,6 +33,7 @@ ROUTERS = (
     answer_models.router,
     api_keys.router,
     health.router,
+    page.router,
 )
 
 
