@@ -60,14 +60,24 @@ async function problemOf(response) {
   return new Problem(title, body?.detail ?? response.statusText, response.status);
 }
 
-/** Yield the server-sent events of a response as {event, data}; comments, which are heartbeats, are left out. */
+/** Yield the server-sent events of a response as {event, data}, without comments, which are heartbeats. */
 async function* eventsOf(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  for (let part = await readOn(reader); !part.done; part = await readOn(reader)) {
     const blocks = (rest + part.value).split("\n\n");
     rest = blocks.pop();
     yield* blocks.map(parseEvent).filter((event) => event.data !== undefined);
+  }
+}
+
+/** A connection that breaks ends the events early, as one that is closed does. */
+async function readOn(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return { done: true };
   }
 }
 
@@ -179,7 +189,7 @@ function showRefusal(turn, reason) {
 }
 
 function showFailure(turn, question, error) {
-  byId("question").value ||= question; // to be asked again
+  if (turn.box.isConnected) byId("question").value ||= question; // to be asked again
   if (error.name === "AbortError") {
     turn.status.textContent = "Stopped.";
     return;
@@ -189,7 +199,8 @@ function showFailure(turn, question, error) {
 }
 
 function toolLine({ tool, input, output }) {
-  return element("li", {}, `${tool}: ${input} → `, element("span", { className: "text", textContent: output }));
+  const result = element("span", { className: "text", textContent: output });
+  return element("li", {}, `${tool}: ${input} → `, result);
 }
 
 function showAsking() {
@@ -216,7 +227,8 @@ function withCitations(turn, answer) {
 
 function citationLink(turn, citation) {
   const label = `Source ${citation.id}: ${citation.document_title}`;
-  const link = element("a", { href: "#", textContent: `[${citation.id}]`, ariaLabel: label, title: label });
+  const names = { ariaLabel: label, title: label };
+  const link = element("a", { href: "#", textContent: `[${citation.id}]`, ...names });
   link.addEventListener("click", (event) => {
     event.preventDefault();
     showSource(turn.source, link, citation);
