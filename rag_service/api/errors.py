@@ -199,13 +199,19 @@ def invalid_fields(found: Sequence[Mapping[str, Any]]) -> Problem:
     # A field that may be null is tried as null too; that this fails as well says nothing new.
     telling = [item for item in found if item["type"] != "none_required"] or found
     fields = tuple(
-        FieldProblem(field_path(item["loc"]), item["msg"].removeprefix("Value error, "), item["type"])
+        FieldProblem(field_path(_location(item)), item["msg"].removeprefix("Value error, "), item["type"])
         for item in telling
     )
     summary = "; ".join(
         f"{field.field}: {field.detail}" if field.field else field.detail for field in fields[:3]
     )
     return Problem(INVALID, summary, fields)
+
+
+def _location(found: Mapping[str, Any]) -> Sequence[str | int]:
+    """Return where a finding is; where a field tells which form a body has, at that field."""
+    location: Sequence[str | int] = found["loc"]
+    return (*location, found["ctx"]["field"]) if "field" in found.get("ctx", {}) else location
 
 
 def field_path(location: Sequence[str | int]) -> str:

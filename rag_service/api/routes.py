@@ -10,6 +10,7 @@ from rag_service.api import (
     chat_completions,
     collections,
     documents,
+    evaluations,
     health,
     jobs,
     openai_models,
@@ -17,6 +18,7 @@ from rag_service.api import (
     tokens,
     traces,
 )
+from rag_service.web import page
 
 ROUTERS = (
     answers.router,
@@ -29,9 +31,11 @@ ROUTERS = (
     traces.router,
     tokens.router,
     administration.router,
+    evaluations.router,
     answer_models.router,
     api_keys.router,
     health.router,
+    page.router,
 )
 
 

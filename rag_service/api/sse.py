@@ -8,7 +8,7 @@ is gone the queue is closed, and the work ends at its next event, or sooner if i
 import json
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import CancelledError
 from contextlib import closing, suppress
 from typing import TypeVar
@@ -131,22 +131,34 @@ async def last_event(
     request: Request, threads: AnswerThreads, make_events: Callable[[Gone], Generator[Item]]
 ) -> Item | None:
     """Return the last event of work that a thread does; None: the reader left, and the work ended early."""
-    gone = threading.Event()
-    last: Item | None = None
-    error: Exception | None = None
 
-    def run() -> None:
-        nonlocal last
-        with closing(make_events(gone.is_set)) as events:
+    def run(gone: Gone) -> Item | None:
+        last: Item | None = None
+        with closing(make_events(gone)) as events:
             for event in events:
-                if gone.is_set():
-                    return
+                if gone():
+                    return None
                 last = event
+        return last
 
-    async with threads.place(), anyio.create_task_group() as tasks:
+    async with threads.place():
+        return await while_wanted(
+            request, lambda gone: anyio.to_thread.run_sync(run, gone, limiter=threads.limiter)
+        )
+
+
+async def while_wanted(request: Request, work: Callable[[Gone], Awaitable[Item]]) -> Item | None:
+    """Return what `work` returns; None: the reader left, and the work was cancelled.
+
+    A thread can not be cancelled: what runs in one is waited for, and should ask `Gone`.
+    """
+    gone = threading.Event()
+    result: Item | None = None
+    error: Exception | None = None
+    async with anyio.create_task_group() as tasks:
         tasks.start_soon(_watch, request.receive, gone, tasks.cancel_scope)
         try:
-            await anyio.to_thread.run_sync(run, limiter=threads.limiter)
+            result = await work(gone.is_set)
         except Exception as caught:  # noqa: BLE001 - raised below, where no task group wraps it
             error = caught
         tasks.cancel_scope.cancel()
@@ -154,7 +166,7 @@ async def last_event(
         return None
     if error is not None:
         raise error
-    return last
+    return result
 
 
 async def _watch(receive: Receive, gone: threading.Event, scope: CancelScope) -> None:

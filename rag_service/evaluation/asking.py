@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rag_service.answering.answer import Answer, Answerer, AnswerRequest
+from rag_service.answering.chat_model import Cancelled
 from rag_service.evaluation.answers import Citation, Mode, Reply
 from rag_service.evaluation.questions import Question
 
 
-def ask_answerer(answerer: Answerer, like: AnswerRequest) -> Callable[[Question, Mode], Reply]:
+def ask_answerer(
+    answerer: Answerer, like: AnswerRequest, *, cancelled: Cancelled = lambda: False
+) -> Callable[[Question, Mode], Reply]:
     """Return a function for `evaluate_answers`: it asks as `like` does, with each question and mode.
 
     It raises what `Answerer.answer` raises.
@@ -17,7 +20,7 @@ def ask_answerer(answerer: Answerer, like: AnswerRequest) -> Callable[[Question,
 
     def ask(question: Question, mode: Mode) -> Reply:
         began = time.perf_counter()
-        answer = answerer.answer(replace(like, messages=question.messages, mode=mode))
+        answer = answerer.answer(replace(like, messages=question.messages, mode=mode), cancelled=cancelled)
         return reply_of(answer, time.perf_counter() - began)
 
     return ask

@@ -15,6 +15,7 @@ from rag_service.evaluation.beir import RetrievalSet, SetDocument, read_document
 from rag_service.evaluation.loading import collection_of_set, workspace_database
 from rag_service.evaluation.measures import Estimate, estimate
 from rag_service.evaluation.ranking import ndcg, recall, reciprocal_rank
+from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.reranking import Rerank
 from rag_service.retrieval.search import Mode, Retriever, SearchRequest
 
@@ -97,10 +98,20 @@ def evaluate_retrieval(
 
 def rank(retriever: Retriever, query: str, *, collection: str, mode: Mode) -> list[str]:
     """Return the external ids of the documents, each at the place of its best passage."""
+    passages = best_passages(retriever, query, collection=collection, mode=mode)
+    return [passage.external_id or "" for passage in passages]
+
+
+def best_passages(retriever: Retriever, query: str, *, collection: str, mode: Mode) -> tuple[Passage, ...]:
+    """Return the best passage of each document, best first, as far down as rankings are judged.
+
+    Raises:
+        CollectionNotFound, EmbedderMismatch: as `Retriever.search`.
+    """
     request = SearchRequest(
         query, (collection,), mode=mode, top_k=DEPTH, candidates=CANDIDATES, per_document=1
     )
-    return [passage.external_id or "" for passage in retriever.search(request).passages]
+    return tuple(retriever.search(request).passages)
 
 
 def score_rankings(name: str, retrieval_set: RetrievalSet, search: Search) -> RankingScores:

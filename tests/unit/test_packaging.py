@@ -98,6 +98,20 @@ def test_nothing_names_a_package_index() -> None:
     assert not found
 
 
+def test_files_beside_the_code_are_package_data() -> None:
+    """A wheel contains each file of a package; what is written about the code alone stays behind."""
+    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    beside = [
+        path.relative_to(ROOT)
+        for path in tracked_files()
+        if path.suffix not in {".py", ".md"} and (path.parent / "__init__.py").is_file()
+    ]
+    assert any(path.name == "page.html" for path in beside)
+    for path in beside:
+        wanted = globs["*"] + globs.get(".".join(path.parent.parts), [])
+        assert any(map(path.match, wanted)), path
+
+
 def test_every_package_says_what_it_is() -> None:
     """Each folder of Python files in a package has an __init__.py with a docstring."""
     for package in ("corpus", "indexer", "rag_service"):

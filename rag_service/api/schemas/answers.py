@@ -1,6 +1,7 @@
 """Answers: the request, the whole response, and the events of a streamed one."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -28,6 +29,17 @@ class MessageIn(RequestModel):
         description="What was said; always plain text, whatever it contains.",
         examples=["Who keeps the generators?"],
     )
+
+
+def check_one_question(question: str | None, messages: Sequence[MessageIn] | None) -> None:
+    """Raise ValueError unless one of the two is there, and is or ends with a question."""
+    if (question is None) == (messages is None):
+        raise ValueError("send either question or messages")
+    if messages is not None and messages[-1].role != "user":
+        raise ValueError("messages must end with a turn of the user")
+    last = question if messages is None else messages[-1].content
+    if not has_words(last or ""):
+        raise ValueError("the question must have words, and not control tokens alone")
 
 
 class RetrievalIn(RequestModel):
@@ -86,13 +98,7 @@ class AnswerIn(RequestModel):
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
-        if (self.question is None) == (self.messages is None):
-            raise ValueError("send either question or messages")
-        if self.messages is not None and self.messages[-1].role != "user":
-            raise ValueError("messages must end with a turn of the user")
-        last = self.question if self.messages is None else self.messages[-1].content
-        if not has_words(last or ""):
-            raise ValueError("the question must have words, and not control tokens alone")
+        check_one_question(self.question, self.messages)
         return self
 
 

@@ -17,6 +17,7 @@ ON_BOTH_DATABASES = (
     "test_answers",
     "test_collections",
     "test_documents",
+    "test_evaluations",
     "test_jobs",
     "test_search",
 )

@@ -1,0 +1,1 @@
+"""The web page at `/`: asks, shows what answers rest on, and keeps the documents; all through the API."""
