@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         description="Where `rag serve` works jobs off: a process of its own, its own threads, nowhere.",
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
+    otel_exporter_otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s@]+)?$",  # no password: it is shown in the log
+        description="Base address of a collector that takes OpenTelemetry's spans over HTTP; empty: none "
+        "are made.",
+    )
 
     @classmethod
     def settings_customise_sources(

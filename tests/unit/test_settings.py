@@ -57,7 +57,14 @@ def test_a_broken_file_stops_the_start(work_folder: Path) -> None:
 @pytest.mark.usefixtures("work_folder")
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("RAG_MAX_UPLOAD_MB", "many"), ("RAG_QUEUE_SIZE", "0"), ("RAG_LOG_FORMAT", "xml")],
+    [
+        ("RAG_MAX_UPLOAD_MB", "many"),
+        ("RAG_QUEUE_SIZE", "0"),
+        ("RAG_LOG_FORMAT", "xml"),
+        ("RAG_VECTOR_STORE", "chroma"),
+        ("RAG_OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("RAG_OTEL_EXPORTER_OTLP_ENDPOINT", "http://name:password@collector:4318"),
+    ],
 )
 def test_a_value_that_does_not_fit_stops_the_start(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
