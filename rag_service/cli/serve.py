@@ -29,9 +29,11 @@ def serve(
 
     from corpus.settings import Settings
     from rag_service.logs import configure_logging
+    from rag_service.telemetry.opening import check_telemetry
     from rag_service.worker_process import WorkerProcess
 
     settings = Settings.load()
+    check_telemetry(settings)
     with open_database(settings):
         pass  # what is wrong with settings or database is said here, once, and not by every process
     configure_logging(settings.log_format)

@@ -33,7 +33,7 @@ def open_service(settings: "Settings | None" = None) -> Iterator["Service"]:
     """Open the parts of the service, in this process and without HTTP; the slow ones by `make`.
 
     Raises:
-        SettingsError: a setting is unknown or does not fit.
+        SettingsError: a setting is unknown or does not fit, or needs what is not installed.
         NotReady: a PostgreSQL database lacks migrations.
     """
     from corpus.settings import Settings
@@ -47,3 +47,5 @@ def open_service(settings: "Settings | None" = None) -> Iterator["Service"]:
         if service.worker.state == "ready":
             service.worker.get().stop()
         service.database.close()
+        if service.telemetry is not None:
+            service.telemetry.close()

@@ -55,7 +55,8 @@ def test_pins_cover_the_requirements_of_requirements() -> None:
     """What the requirements need in turn is pinned too, so that two fresh set-ups are equal."""
     extras = PROJECT["optional-dependencies"]
     waiting = [
-        Requirement(text) for text in [*PROJECT["dependencies"], *extras["dev"], *extras["postgresql"]]
+        Requirement(text)
+        for text in [*PROJECT["dependencies"], *extras["dev"], *extras["otel"], *extras["postgresql"]]
     ]
     seen: set[str] = set()
     while waiting:

@@ -57,7 +57,14 @@ def test_a_broken_file_stops_the_start(work_folder: Path) -> None:
 @pytest.mark.usefixtures("work_folder")
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("RAG_MAX_UPLOAD_MB", "many"), ("RAG_QUEUE_SIZE", "0"), ("RAG_LOG_FORMAT", "xml")],
+    [
+        ("RAG_MAX_UPLOAD_MB", "many"),
+        ("RAG_QUEUE_SIZE", "0"),
+        ("RAG_LOG_FORMAT", "xml"),
+        ("RAG_VECTOR_STORE", "chroma"),
+        ("RAG_OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("RAG_OTEL_EXPORTER_OTLP_ENDPOINT", "http://name:password@collector:4318"),
+    ],
 )
 def test_a_value_that_does_not_fit_stops_the_start(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -65,4 +72,25 @@ def test_a_value_that_does_not_fit_stops_the_start(
     """Wrong types, ranges and choices are refused, and the message names the setting."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
+        Settings.load()
+
+
+@pytest.mark.usefixtures("work_folder")
+def test_faiss_is_the_vector_store_by_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default may be named, and an address for Milvus beside it does no harm."""
+    monkeypatch.setenv("RAG_VECTOR_STORE", "faiss")
+    monkeypatch.setenv("RAG_MILVUS_URI", "http://milvus:19530")
+    assert Settings.load().vector_store == "faiss"
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_milvus_is_refused_and_says_what_to_do(
+    place: str, work_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that this version lacks stops the start, and is not replaced by another one in silence."""
+    if place == "file":
+        (work_folder / "rag.toml").write_text('vector_store = "milvus"\n')
+    else:
+        monkeypatch.setenv("RAG_VECTOR_STORE", "milvus")
+    with pytest.raises(SettingsError, match=r"RAG_VECTOR_STORE=milvus: .* FAISS only; remove the setting"):
         Settings.load()
