@@ -60,7 +60,7 @@ class StreamOptions(TolerantModel):
 class ChatIn(TolerantModel):
     """A conversation to be continued."""
 
-    model: str = Field(
+    model: Text = Field(
         max_length=300,
         description="`rag` (the default collection), `rag:<collection>`, or `closed-book` (no search).",
         examples=["rag"],
@@ -185,7 +185,7 @@ class ModelList(ResponseModel):
 class EmbeddingsIn(TolerantModel):
     """Texts to be embedded."""
 
-    model: str = Field(
+    model: Text = Field(
         max_length=300, description="The embedder by its short name.", examples=["all-MiniLM-L6-v2"]
     )
     input: Text | list[Text] | list[int] | list[list[int]] = Field(
