@@ -1,8 +1,9 @@
 """What a question in a conversation is searched for with.
 
 A question that says itself what it is about is searched for alone: whatever else of the conversation is
-added leads away from it. One that points back ("And which instrument does he play?") takes the question
-before it along. Numbers of both ways and others are in RESULTS.md, "Follow-up questions".
+added leads away from it. One that points back ("And which instrument does he play?") takes the latest
+question along that does not, for in a row of such questions that one names what all are about. Numbers of
+both ways and others are in RESULTS.md, "Follow-up questions".
 """
 
 import re
@@ -20,9 +21,11 @@ _FEW = 4  # content words; a question with more says what it is about, pronouns 
 def query_of(questions: Sequence[str]) -> str:
     """Return what to search for; the last of the user's questions is asked now, the others came before."""
     asked = questions[-1]
-    if len(questions) == 1 or not points_back(asked):
+    earlier = [each for each in questions[:-1] if each.strip()]
+    if not earlier or not points_back(asked):
         return asked
-    return f"{questions[-2]} {asked}"
+    subject = next((each for each in reversed(earlier) if not points_back(each)), earlier[-1])
+    return f"{subject} {asked}"
 
 
 def points_back(question: str) -> bool:
