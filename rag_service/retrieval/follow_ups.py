@@ -9,7 +9,7 @@ both ways and others are in RESULTS.md, "Follow-up questions".
 import re
 from collections.abc import Sequence
 
-from rag_service.retrieval.terms import terms_of
+from rag_service.retrieval.terms import composed, terms_of
 
 _POINTING_BACK = re.compile(
     r"\b(?:it|its|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|there|one|ones)\b",
@@ -31,4 +31,4 @@ def query_of(questions: Sequence[str]) -> str:
 def points_back(question: str) -> bool:
     """Tell whether a question can not be understood without what came before it."""
     words = len(terms_of(question).stems)
-    return words == 0 or (words <= _FEW and _POINTING_BACK.search(question) is not None)
+    return words == 0 or (words <= _FEW and _POINTING_BACK.search(composed(question)) is not None)

@@ -1,5 +1,6 @@
 """The sentences that an untrained model reads, and when its own words hold."""
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,14 @@ def test_sentences_about_another_name_are_left_out() -> None:
     assert (
         best_sentences("How many litres does Otto burn in an hour?", [passage(1, TEXT)], FakeEmbedder()) == []
     )
+
+
+def test_a_name_is_found_in_whatever_form_its_accents_are() -> None:
+    """Texts of PDFs and of macOS often have letters and accents apart; the sentence comes as it stands."""
+    text = unicodedata.normalize("NFD", "The Caf\u00e9 M\u00fcller opens at 06:30.")
+    assert best_sentences("When does Caf\u00e9 M\u00fcller open?", [passage(1, text)], FakeEmbedder()) == [
+        text
+    ]
 
 
 def test_a_name_may_stand_two_sentences_before() -> None:

@@ -50,6 +50,12 @@ def test_where_every_question_points_back_the_one_before_is_taken_along() -> Non
     assert query_of(["What is it?", "Who made it?", "Why?"]) == "Who made it? Why?"
 
 
+def test_an_accent_apart_from_its_letter_makes_no_pronoun() -> None:
+    """The Icelandic word for here is no "he" with a mark behind it."""
+    asked = "Er pumpan he\u0301r?"
+    assert query_of([BEFORE, asked]) == asked
+
+
 def test_a_blank_turn_is_no_question() -> None:
     """It is passed over, and alone before a question it adds nothing."""
     assert query_of(["", "Who is he?"]) == "Who is he?"
