@@ -49,6 +49,19 @@ def test_a_name_is_found_in_whatever_form_its_accents_are() -> None:
     ]
 
 
+def test_a_sentence_that_begins_with_another_name_gives_way() -> None:
+    """Where one about the name itself says as much; else it may be what answers, by a name of its own."""
+    own, other = "At normal load Agnes burns 13 litres an hour.", "Bertil burns 15 litres an hour."
+    text = f"The sets are Agnes and Bertil. {own} {other} It burns 9 litres an hour in summer."
+    asked = "How many litres does Agnes burn in an hour?"
+    found = best_sentences(asked, [passage(1, text)], FakeEmbedder())
+    assert own in found
+    assert other not in found
+    assert "It burns 9 litres an hour in summer." in found
+    alone = best_sentences(asked, [passage(1, text.replace(own, "Agnes is old."))], FakeEmbedder())
+    assert other in alone
+
+
 def test_a_name_may_stand_two_sentences_before() -> None:
     """A pronoun carries it on, but not for ever."""
     text = "Otto is the third generator. It stands in the Ark. It burns 9 litres an hour. It burns no petrol."
