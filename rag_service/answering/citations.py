@@ -28,6 +28,7 @@ class Citation:
     """``[id]`` of the answer: its sentence ``answer[start:end]`` rests on ``quote``.
 
     `source_start` and `source_end` count in the document: ``content[source_start:source_end] == quote``.
+    `page` is the one on which the passage begins, until `pages.on_their_pages` has looked up the quote's.
     """
 
     id: int
@@ -38,6 +39,7 @@ class Citation:
     source_end: int
     quote: str
     verification: Verification
+    page: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +121,5 @@ def _citation(
         source_end=source.end,
         quote=source.text,
         verification=verification,
+        page=passages[source.passage].page,
     )

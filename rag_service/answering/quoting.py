@@ -18,13 +18,14 @@ from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import AnswerType, answer_type, has_candidate
 from rag_service.retrieval.readings import MOST_MARGIN, Reading
-from rag_service.retrieval.terms import Terms, terms_of
+from rag_service.retrieval.terms import Terms, composed, plain_word, stem, terms_of
 
 FACTS = 4  # sentences that a small model reads
 _MOST = 24  # sentences that are embedded
 _BEFORE = 2  # sentences in which a pronoun's name may stand
 _SHORTEST = 12  # characters; headings and remains of tables say nothing by themselves
 _READ = 0.25  # what a reader's margin of 1 counts, beside a cosine
+_FIRST_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
 _NUMBERED = re.compile(r"^[\d.]+ ")  # of a section
 _HASHES = re.compile(r"^#+ ")  # of a heading in Markdown
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")  # no time, no month
@@ -40,7 +41,8 @@ def best_sentences(
     """Return the passages' sentences that share words with the question, the best fit first.
 
     A name in the question must stand in the sentence, in the two before it, or in title and headings:
-    what one generator burns is no answer about another. The fit is the cosine, plus the share of the
+    what one generator burns is no answer about another. A sentence that begins with another name is left out
+    where one says as much of a name in the question. The fit is the cosine, plus the share of the
     question's words, plus 0.3 if the sentence has something of the kind that is asked for (a number, a
     date, a name). Where a reader has read the passages, how likely it finds an answer in the sentence counts
     most, and one in which an answer is likelier than none need not share a word.
@@ -49,12 +51,40 @@ def best_sentences(
     margins = _sentences(passages, asked.names, readings)
     shares = {sentence: _overlap(asked, terms_of(sentence)) for sentence in margins}
     fitting = [each for each in margins if shares[each] > 0 or margins[each] > 0]
-    sentences = sorted(fitting, key=lambda each: -(shares[each] + _READ * margins[each]))[:_MOST]
+    ordered = sorted(fitting, key=lambda each: -(shares[each] + _READ * margins[each]))[:_MOST]
+    sentences = _without_others(ordered, passages, asked)
     if not sentences:
         return []
     cosines = embedder.embed_passages(sentences) @ embedder.embed_queries([question])[0]
     scores = cosines + np.array([_fit(each, asked, kind, shares, margins) for each in sentences])
     return [sentences[place] for place in np.argsort(-scores, kind="stable")]
+
+
+def _without_others(sentences: Sequence[str], passages: Sequence[Passage], asked: Terms) -> list[str]:
+    """Return the sentences without those about another than the question, where one about its own is there.
+
+    Such a one begins with another name, has none of the question's, and a sentence that has one shares all
+    the question's words that it shares: "Bertil burns 15 litres." beside "Agnes burns 13 at normal load."
+    """
+    terms = {sentence: terms_of(sentence) for sentence in sentences}
+    shared = {each: frozenset(asked.stems).intersection(terms[each].stems) for each in sentences}
+    own = [shared[each] for each in sentences if asked.names & terms[each].words]
+    return [
+        each
+        for each in sentences
+        if asked.names & terms[each].words
+        or not any(shared[each] < better for better in own)
+        or not _begins_with_another_name(each, passages, asked)
+    ]
+
+
+def _begins_with_another_name(sentence: str, passages: Sequence[Passage], asked: Terms) -> bool:
+    """A first word is a name if the passage has it with a capital elsewhere than where a sentence begins."""
+    first = _FIRST_WORD.match(composed(sentence))
+    name = plain_word(first[0]) if first else ""
+    return stem(name) not in asked.stems and any(
+        name in terms_of(passage.text).names for passage in passages if sentence in passage.text
+    )
 
 
 def _fit(

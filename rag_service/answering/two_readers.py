@@ -17,7 +17,7 @@ from rag_service.answering.quoting import agrees
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.readings import Reading
-from rag_service.retrieval.terms import terms_of
+from rag_service.retrieval.terms import composed, terms_of
 from rag_service.retrieval.units import measures_another
 
 INTERCEPT = 0.11
@@ -108,7 +108,7 @@ def _likeliest(own: str, every: Sequence[Told]) -> Told:
 
 def _is_part(own: str, told: str) -> bool:
     """Tell whether an answer is a part of a longer one that is still short: "Milo" of "Milo Berg"."""
-    part, whole = _WORD.findall(own.lower()), _WORD.findall(told.lower())
+    part, whole = (_WORD.findall(composed(each).lower()) for each in (own, told))
     return len(part) < len(whole) <= _SHORT and f" {' '.join(part)} " in f" {' '.join(whole)} "
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from rag_service.answering.sentence_alignment import Alignment
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.terms import Terms, stem, terms_of
+from rag_service.retrieval.terms import Terms, composed, stem, terms_of
 
 Status = Literal["exact", "supported", "unsupported"]
 Entails = Callable[[str, str], float]  # source and claim: the probability that the source says it
@@ -177,7 +177,7 @@ def _names_another(alignment: Alignment) -> bool:
 
 
 def _stands_verbatim(alignment: Alignment) -> bool:
-    words = _WORD.findall(alignment.claim.text.casefold())
+    words = _words(alignment.claim.text)
     return len(words) >= EXACT_WORDS and _runs_in_source(words, alignment)
 
 
@@ -186,11 +186,14 @@ def _is_fragment(alignment: Alignment) -> bool:
 
     "-45 °C" is a fair answer from "No engine is started below -45 °C".
     """
-    words = _WORD.findall(alignment.claim.text.casefold())
+    words = _words(alignment.claim.text)
     short = len(words) < EXACT_WORDS and not alignment.terms.negated
     return short and _runs_in_source(words, alignment)
 
 
 def _runs_in_source(words: Sequence[str], alignment: Alignment) -> bool:
-    source = _WORD.findall(alignment.sources[0].text.casefold())
-    return f" {' '.join(words)} " in f" {' '.join(source)} "
+    return f" {' '.join(words)} " in f" {' '.join(_words(alignment.sources[0].text))} "
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(composed(text).casefold())

@@ -11,6 +11,7 @@ from rag_service.answering import conversation
 from rag_service.answering.answer import Answer, Answerer, AnswerRequest, Done, Event
 from rag_service.answering.citations import Citation, Groundedness
 from rag_service.answering.conversation import Message
+from rag_service.answering.pages import on_their_pages
 from rag_service.api.schemas.answers import (
     AnswerOut,
     AnswerPassageOut,
@@ -68,11 +69,15 @@ def answer_events(service: Service, request: AnswerRequest, gone: Gone) -> Gener
     began = time.perf_counter()
     try:
         for event in _timed(service, answerer.stream(request, cancelled=gone)):
-            if not isinstance(event, Done):
+            if isinstance(event, Citation):
+                yield from on_their_pages(service.database, [event])
+            elif isinstance(event, Done):
+                cited = on_their_pages(service.database, event.answer.citations)
+                answer = replace(event.answer, citations=cited)
+                service.metrics.count_answer(answer.status, time.perf_counter() - began)
+                yield Finished(answer, _record(service, request, answer, answerer))
+            else:
                 yield event
-                continue
-            service.metrics.count_answer(event.answer.status, time.perf_counter() - began)
-            yield Finished(event.answer, _record(service, request, event.answer, answerer))
     finally:
         service.metrics.answer_ended()
 
@@ -142,7 +147,7 @@ def citation_out(citation: Citation) -> CitationOut:
         document_title=citation.passage.document_title,
         document_version=citation.passage.document_version,
         chunk_id=chunk_public_id(citation.passage.chunk_id),
-        page=citation.passage.page,
+        page=citation.page,
         source_start=citation.source_start,
         source_end=citation.source_end,
         quote=citation.quote,

@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from corpus.errors import EmptyDocument, TooLarge
-from rag_service.api.errors import UNSUPPORTED_TYPE, ProblemRaised
+from rag_service.api.errors import MALFORMED, UNSUPPORTED_TYPE, ProblemRaised
 
 _PART_BYTES = 1024 * 1024
 _MAX_FIELDS = 20
@@ -59,8 +59,15 @@ async def read_json(request: Request, model: type[Model]) -> Model:
 
 @asynccontextmanager
 async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
-    """Read a form; large files are on disk, and gone when the block ends."""
-    form = await request.form(max_files=max_files, max_fields=_MAX_FIELDS)
+    """Read a form; large files are on disk, and gone when the block ends.
+
+    Raises:
+        ProblemRaised: its character set is one of those of Python that decode nothing.
+    """
+    try:
+        form = await request.form(max_files=max_files, max_fields=_MAX_FIELDS)
+    except UnicodeError as error:
+        raise ProblemRaised(MALFORMED, f"The form can not be decoded: {error}; send UTF-8.") from error
     try:
         yield form
     finally:

@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,13 +11,14 @@ from corpus.collections import DEFAULT_COLLECTION, find_collection
 from corpus.errors import CollectionNotFound, ModelError, PromptTooLong, QueueFull
 from rag_service.answering.answer import AnswerRequest, Found
 from rag_service.answering.chat_model import Sampling, Usage
+from rag_service.answering.conversation import Message
 from rag_service.api import errors
 from rag_service.api.answering import ROLES, Finished, answer_events, citation_out, message_of
 from rag_service.api.dependencies import ServiceDep, require
 from rag_service.api.errors import KINDS, NO_MODEL, openai_error
 from rag_service.api.openai_models import CLOSED_BOOK, RAG, RAG_COLLECTION, no_such_model
 from rag_service.api.openapi import events, openai_errors
-from rag_service.api.schemas.answers import CitationOut, RefusalOut
+from rag_service.api.schemas.answers import MAX_MESSAGES, CitationOut, RefusalOut
 from rag_service.api.schemas.openai import (
     ChatChoice,
     ChatChunk,
@@ -81,7 +82,7 @@ def _request(service: Service, chat: ChatIn) -> AnswerRequest:
     """Raises ProblemRaised for a model that does not exist."""
     said = [each for each in chat.messages if each.role in ROLES and each.text.strip()]
     return AnswerRequest(
-        messages=tuple(message_of(each.role, each.text) for each in said),
+        messages=_latest([message_of(each.role, each.text) for each in said]),
         collections=(_collection(service, chat.model),),
         mode="never" if chat.model == CLOSED_BOOK else "always",
         sampling=Sampling(
@@ -90,6 +91,17 @@ def _request(service: Service, chat: ChatIn) -> AnswerRequest:
             seed=None if chat.seed is None else chat.seed % _SEEDS,
         ),
     )
+
+
+def _latest(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Leave out the oldest turns of a long chat, not those of the system.
+
+    Clients send the whole chat each time, and would be refused from some turn on for good. The size of the
+    body is limited (`middleware.BodyLimit`).
+    """
+    turns = [place for place, message in enumerate(messages) if message.role != "system"]
+    left_out = frozenset(turns[:-MAX_MESSAGES])
+    return tuple(message for place, message in enumerate(messages) if place not in left_out)
 
 
 def _collection(service: Service, model: str) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from corpus import errors
+from corpus.text import encodable
 from rag_service.logs import current_request_id
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -221,7 +222,7 @@ def field_path(location: Sequence[str | int]) -> str:
     several are possible.
     """
     inside = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
-    return ".".join(str(part) for part in inside if not _TYPE_NAME.search(str(part)))
+    return encodable(".".join(str(part) for part in inside if not _TYPE_NAME.search(str(part))))
 
 
 class ProblemRaised(HTTPException):

@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from corpus.errors import InvalidRequest
+from corpus.text import encodable
 from rag_service.cli import ask, ingest, replay, search, serve, terminal, tokenize, upkeep
 from rag_service.cli.collections import collections
 from rag_service.cli.documents import documents
@@ -67,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = take_debug(words)
     try:
+        check_words(words)
         app(args=words, prog_name="rag")
     except Exception as error:
         if debug:
@@ -81,6 +84,19 @@ def let_threads_sleep() -> None:
     time (docs/decisions/0070-waiting-threads.md).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuse bytes that are no UTF-8: neither a database nor a model could take them.
+
+    Raises:
+        InvalidRequest: a word has such bytes.
+    """
+    for word in words:
+        if encodable(word) != word:
+            raise InvalidRequest(
+                f"{encodable(word)!r} is not in UTF-8; write it so, or rename the file that is called so."
+            )
 
 
 def take_debug(words: list[str]) -> bool:

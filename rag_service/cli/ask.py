@@ -76,9 +76,8 @@ def print_answer(answer: "Answer") -> None:
     for call in answer.tool_calls:
         typer.secho(f"    {call.tool}: {call.input} -> {_first_line(call.output)}", dim=True)
     for citation in answer.citations:
-        passage = citation.passage
-        page = f", page {passage.page}" if passage.page else ""
-        typer.secho(f"[{citation.id}] {passage.document_title}{page}", fg="cyan")
+        page = f", page {citation.page}" if citation.page else ""
+        typer.secho(f"[{citation.id}] {citation.passage.document_title}{page}", fg="cyan")
         typer.echo(f"    “{' '.join(citation.quote.split())}”")
     typer.echo()
 

@@ -92,6 +92,9 @@ def report(error: Exception) -> int:
         place = f" ({error.filename})" if error.filename else ""
         warn(f"Error: {error.strerror or error}{place}; check the path and its permissions.")
         return FAILED
+    if isinstance(error, UnicodeDecodeError):
+        warn(f"Error: what was read is not in UTF-8 ({error.reason} at byte {error.start}); convert it.")
+        return FAILED
     warn(f"Error: {type(error).__name__}: {error}. That is a fault of the program; --debug shows where.")
     return FAILED
 

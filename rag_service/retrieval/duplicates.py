@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.terms import composed
 
 SIMILARITY = 0.9  # Jaccard similarity of word triples from which two texts are one
 _FIRST = 2  # tell nearly all texts apart, and are found without reading on
@@ -21,10 +22,11 @@ def without_near_duplicates(passages: Iterable[Passage]) -> Iterator[Passage]:
     """
     seen: dict[tuple[str, ...], list[str]] = {}  # texts by the first of their numbers and capitalised words
     for passage in passages:
-        first = (found[0] for found in islice(_TELLING.finditer(passage.text), _FIRST))
+        own = composed(passage.text)
+        first = (found[0] for found in islice(_TELLING.finditer(own), _FIRST))
         alike = seen.setdefault(tuple(first), [])
-        if not any(_resemble(passage.text, text) for text in alike):
-            alike.append(passage.text)
+        if not any(_resemble(own, text) for text in alike):
+            alike.append(own)
             yield passage
 
 

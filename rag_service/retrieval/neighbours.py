@@ -69,8 +69,8 @@ def join_stretches(stretches: Sequence[Stretch]) -> list[Stretch]:
     return sorted(joined, key=lambda stretch: stretch.rank)
 
 
-def _spans(session: Session, stretches: Sequence[Stretch]) -> list[tuple[int, int]]:
-    """Return the characters from the start of a stretch's first chunk to the end of its last."""
+def _spans(session: Session, stretches: Sequence[Stretch]) -> list[tuple[int, int, int | None]]:
+    """Return each stretch's characters, from its first chunk's start to its last one's end, and its page."""
     wanted = [
         and_(
             Chunk.document_id == stretch.document_id,
@@ -79,7 +79,7 @@ def _spans(session: Session, stretches: Sequence[Stretch]) -> list[tuple[int, in
         )
         for stretch in stretches
     ]
-    columns = (Chunk.document_id, Chunk.chunking, Chunk.position, Chunk.start, Chunk.end)
+    columns = (Chunk.document_id, Chunk.chunking, Chunk.position, Chunk.start, Chunk.end, Chunk.page)
     rows = session.execute(select(*columns).where(or_(*wanted))).all() if wanted else []
     spans = []
     for stretch in stretches:
@@ -89,15 +89,16 @@ def _spans(session: Session, stretches: Sequence[Stretch]) -> list[tuple[int, in
             if (row.document_id, row.chunking) == (stretch.document_id, stretch.chunking)
             and stretch.first <= row.position <= stretch.last
         ]
-        spans.append((min(row.start for row in own), max(row.end for row in own)))
+        first = min(own, key=lambda row: row.start)
+        spans.append((first.start, max(row.end for row in own), first.page))
     return spans
 
 
-def _widened(session: Session, passage: Passage, start: int, end: int) -> Passage:
+def _widened(session: Session, passage: Passage, start: int, end: int, page: int | None) -> Passage:
     if (start, end) == (passage.start, passage.end):
         return passage
     content = select(func.substr(DocumentVersion.text, start + 1, end - start)).where(
         DocumentVersion.document_id == passage.document_id,
         DocumentVersion.version == passage.document_version,
     )
-    return replace(passage, start=start, end=end, text=session.execute(content).scalar_one())
+    return replace(passage, start=start, end=end, page=page, text=session.execute(content).scalar_one())

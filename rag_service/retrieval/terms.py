@@ -6,6 +6,7 @@ compare; the lists are silent.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,9 +57,19 @@ class Terms:
     negated: bool
 
 
+def composed(text: str) -> str:
+    """Return the text with each letter and its accents as one character where there is one (NFC).
+
+    Texts of PDFs and of macOS often have them apart, and an accent by itself ends a word. Offsets are of
+    another text afterwards.
+    """
+    return unicodedata.normalize("NFC", text)
+
+
 @lru_cache(maxsize=4096)
 def terms_of(text: str) -> Terms:
     """Return what the text has; the last few thousand texts are remembered."""
+    text = composed(text)
     found = list(_WORD.finditer(text))
     words = [word for match in found for word in _pieces(plain_word(match[0]))]
     return Terms(

@@ -81,7 +81,7 @@ class NewReindex(RequestModel):
         examples=["all-MiniLM-L6-v2"],
     )
     chunking: NewChunking = Field(default=NewChunking(), description="How documents are cut.")
-    index: str = Field(
+    index: Text = Field(
         default="auto",
         max_length=40,
         description="How vectors are searched: auto (by their number), flat (exactly), ivf (inverted lists).",

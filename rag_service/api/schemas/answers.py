@@ -150,7 +150,7 @@ class CitationOut(ResponseModel):
     document_title: str = Field(description="Its title.", examples=["Vostrel handbook"])
     document_version: int = Field(description="Which version of it.", examples=[1])
     chunk_id: str = Field(description="The passage.", examples=["chk_17"])
-    page: int | None = Field(description="The page, in formats that have pages.")
+    page: int | None = Field(description="Page on which the quote begins, in formats that have pages.")
     source_start: int = Field(description="First character of the quote, in the document's `content`.")
     source_end: int = Field(description="Character after its last.")
     quote: str = Field(description="The words of the source.")

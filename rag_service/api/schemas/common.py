@@ -24,10 +24,17 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-def refuse_nul(text: str) -> str:
-    """Refuse U+0000, which PostgreSQL keeps in no text."""
+def check_text(text: str) -> str:
+    """Refuse U+0000, which PostgreSQL keeps in no text, and half a surrogate pair, which no encoding has.
+
+    JSON can bring both. Pydantic itself finds the second only where it looks at a length or a pattern.
+    """
     if "\0" in text:
         raise ValueError("must not contain the character U+0000")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must contain no half of a surrogate pair") from error
     return text
 
 
@@ -51,26 +58,18 @@ def _check_json(value: JsonValue, *, depth: int) -> None:
         raise ValueError(f"must be nested at most {MAX_METADATA_DEPTH} levels deep")
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_text(key)
+            check_text(key)
             _check_json(item, depth=depth + 1)
     elif isinstance(value, list):
         for item in value:
             _check_json(item, depth=depth + 1)
     elif isinstance(value, str):
-        _check_text(value)
+        check_text(value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("must contain finite numbers only")
 
 
-def _check_text(text: str) -> None:
-    refuse_nul(text)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("must contain no half of a surrogate pair") from error
-
-
-Text = Annotated[str, AfterValidator(refuse_nul)]
+Text = Annotated[str, AfterValidator(check_text)]
 Metadata = Annotated[
     dict[str, JsonValue],
     AfterValidator(check_metadata),

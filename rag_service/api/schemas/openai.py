@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rag_service.api.schemas.answers import (
-    MAX_MESSAGES,
     MAX_QUESTION_CHARACTERS,
     CitationOut,
     RefusalOut,
@@ -60,13 +59,15 @@ class StreamOptions(TolerantModel):
 class ChatIn(TolerantModel):
     """A conversation to be continued."""
 
-    model: str = Field(
+    model: Text = Field(
         max_length=300,
         description="`rag` (the default collection), `rag:<collection>`, or `closed-book` (no search).",
         examples=["rag"],
     )
     messages: list[ChatMessage] = Field(
-        min_length=1, max_length=MAX_MESSAGES, description="The conversation; the last turn is the user's."
+        min_length=1,
+        description="The conversation; the last turn is the user's. Of a long one the oldest turns are left "
+        "out, but those of the system.",
     )
     stream: bool | None = Field(default=None, description="Whether to send chunks while it is written.")
     stream_options: StreamOptions | None = Field(default=None, description="What the chunks have.")
@@ -185,7 +186,7 @@ class ModelList(ResponseModel):
 class EmbeddingsIn(TolerantModel):
     """Texts to be embedded."""
 
-    model: str = Field(
+    model: Text = Field(
         max_length=300, description="The embedder by its short name.", examples=["all-MiniLM-L6-v2"]
     )
     input: Text | list[Text] | list[int] | list[list[int]] = Field(

@@ -30,7 +30,9 @@ from tests.integration.api.clients import (
     running_service,
     service_of,
     upload,
+    when_read,
 )
+from tests.unit.indexer.made import pdf_of
 
 KOVACS = "Orson Kovacs keeps the two diesel generators of the Vostrel station."
 CAFE = "The café of Ilse Brandt opens at 06:30 in the morning."
@@ -90,6 +92,23 @@ def test_answer_has_every_field_of_the_contract(client: TestClient, station: str
     assert citation["verification"]["status"] in {"exact", "supported"}
     assert answer["passages"][0]["in_context"]
     assert answer["groundedness"]["unsupported_spans"] == []
+
+
+def test_a_citation_names_the_page_of_its_quote(client: TestClient) -> None:
+    """A passage that runs over a page's end begins on another page, which a search tells."""
+    collection = new_collection(client)
+    pdf = pdf_of([["The energy handbook of the Vostrel station"], [KOVACS]])
+    response = client.post(
+        "/v1/documents", files={"file": ("a.pdf", pdf, "application/pdf")}, data={"collection": collection}
+    )
+    when_read(client, response.json()["document"]["id"])
+    body = {"question": QUESTION, "collections": [collection], **LENIENT}
+    events = events_of(client, body)
+    cited = [data for name, data in events if name == "citation"]
+    assert [(each["quote"], each["page"]) for each in cited] == [(KOVACS, 2)]
+    assert events[-1][1]["citations"] == cited
+    found = client.post("/v1/search", json={"query": QUESTION, "collections": [collection]}).json()
+    assert [row["page"] for row in found["data"]] == [1]
 
 
 def test_stream_has_the_same_answer(client: TestClient, station: str) -> None:

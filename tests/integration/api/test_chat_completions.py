@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
-from tests.integration.api.clients import new_collection, upload
+from corpus.models import Trace
+from rag_service.api.schemas.answers import MAX_MESSAGES
+from tests.integration.api.clients import new_collection, service_of, upload
 
 KOVACS = "Orson Kovacs keeps the two diesel generators of the Vostrel station."
 QUESTION = "Who keeps the two diesel generators of the Vostrel station?"
@@ -108,6 +111,26 @@ def test_models_name_the_collection_or_none(client: TestClient) -> None:
     closed = chat(client, "closed-book")
     assert closed["citations"] == []
     assert QUESTION in closed["choices"][0]["message"]["content"]
+
+
+def test_a_long_chat_goes_on_without_its_oldest_turns(client: TestClient, model: str) -> None:
+    """Clients send all of it each time; what the system said stays, however old."""
+    turns = [
+        {"role": role, "content": f"{role} {number}"}
+        for number in range(MAX_MESSAGES)
+        for role in ("user", "assistant")
+    ]
+    opening = {"role": "system", "content": "Be kind."}
+    messages = [opening, *turns, {"role": "user", "content": QUESTION}]
+    response = client.post("/v1/chat/completions", json={"model": model, "messages": messages})
+    assert response.status_code == 200, response.text
+    assert response.json()["citations"]
+    with service_of(client).database.read() as session:
+        trace = session.scalars(select(Trace).order_by(Trace.id.desc())).first()
+    assert trace is not None
+    kept = trace.record["request"]["messages"]
+    assert [kept[0]["role"], len(kept)] == ["system", 1 + MAX_MESSAGES]
+    assert QUESTION in str(kept[-1])
 
 
 def test_refusal_is_told_apart(client: TestClient) -> None:

@@ -285,6 +285,7 @@ def test_neighbours_are_joined_into_exact_spans(shelf: Shelf) -> None:
     (wide,) = shelf.search("two four", top_k=2, expand="neighbours").passages
     assert wide.document_id == document_id
     assert wide.text == text[wide.start : wide.end] == "\n\n".join(paragraphs[1:6])
+    assert wide.page == 2  # where it begins now; each paragraph is a page of its own
     assert wide.chunk_id == plain.passages[0].chunk_id
     assert wide.scores == plain.passages[0].scores
 

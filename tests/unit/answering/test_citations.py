@@ -1,6 +1,7 @@
 """Citations: what holds is cited exactly, what does not is told."""
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -45,6 +46,15 @@ def test_a_sentence_without_marker_is_cited() -> None:
     cited = cite("Each burns 14 litres an hour.")
     assert cited.text == "Each burns 14 litres an hour [1]."
     assert cited.citations[0].verification.status == "exact"
+
+
+def test_words_whose_accents_are_in_another_form_stand_in_the_source() -> None:
+    """A composed answer is exact from a decomposed source, and the quote is as the source has it."""
+    source = unicodedata.normalize("NFD", "The caf\u00e9 of Zo\u00eb opens at 06:30.")
+    answer = unicodedata.normalize("NFC", source)
+    (citation,) = cite_answer(answer, [passage(1, source)], FakeEmbedder(256)).citations
+    assert citation.verification.status == "exact"
+    assert citation.quote == source
 
 
 def test_a_few_words_of_a_sentence_that_denies_deny_nothing() -> None:

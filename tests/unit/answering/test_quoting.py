@@ -1,5 +1,6 @@
 """The sentences that an untrained model reads, and when its own words hold."""
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,27 @@ def test_sentences_about_another_name_are_left_out() -> None:
     assert (
         best_sentences("How many litres does Otto burn in an hour?", [passage(1, TEXT)], FakeEmbedder()) == []
     )
+
+
+def test_a_name_is_found_in_whatever_form_its_accents_are() -> None:
+    """Texts of PDFs and of macOS often have letters and accents apart; the sentence comes as it stands."""
+    text = unicodedata.normalize("NFD", "The Caf\u00e9 M\u00fcller opens at 06:30.")
+    assert best_sentences("When does Caf\u00e9 M\u00fcller open?", [passage(1, text)], FakeEmbedder()) == [
+        text
+    ]
+
+
+def test_a_sentence_that_begins_with_another_name_gives_way() -> None:
+    """Where one about the name itself says as much; else it may be what answers, by a name of its own."""
+    own, other = "At normal load Agnes burns 13 litres an hour.", "Bertil burns 15 litres an hour."
+    text = f"The sets are Agnes and Bertil. {own} {other} It burns 9 litres an hour in summer."
+    asked = "How many litres does Agnes burn in an hour?"
+    found = best_sentences(asked, [passage(1, text)], FakeEmbedder())
+    assert own in found
+    assert other not in found
+    assert "It burns 9 litres an hour in summer." in found
+    alone = best_sentences(asked, [passage(1, text.replace(own, "Agnes is old."))], FakeEmbedder())
+    assert other in alone
 
 
 def test_a_name_may_stand_two_sentences_before() -> None:

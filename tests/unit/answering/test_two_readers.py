@@ -76,6 +76,12 @@ def test_the_fuller_name_stands() -> None:
     assert settle("Who keeps it?", Said("Milo [1]."), [unsure], 0.9, [passage()]) == "Milo [1]."
 
 
+def test_the_fuller_name_stands_in_whatever_form_its_accents_are() -> None:
+    """The answerer may compose what its source has decomposed."""
+    sure = Told("Zoe\u0308 Berg", 4.0, 7)
+    assert settle("Who keeps it?", Said("Zo\u00eb [1]."), [sure], 0.9, [passage()]) == "Zoe\u0308 Berg [1]."
+
+
 def test_an_answer_begins_with_a_capital_letter() -> None:
     """Unless its first word has a form of its own."""
     assert settle("Who keeps it?", Said("the cook [1]."), [Told("cook", 5.0, 7)], 0.9, []) == "The cook [1]."

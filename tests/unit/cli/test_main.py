@@ -67,6 +67,18 @@ def test_wrong_usage_ends_with_2() -> None:
     assert outcome("migrate", "--no-such-option") == terminal.WRONG_USAGE
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("ask", "bad \udcff"), ("documents", "show", "\udcff"), ("search", "a", "--collection", "\udcff")],
+)
+def test_bytes_that_are_no_utf_8_are_wrong_usage(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A word with such bytes, which Python hands over as half a surrogate pair, is told in one line."""
+    assert outcome(*words) == terminal.WRONG_USAGE
+    assert "is not in UTF-8" in capsys.readouterr().err
+
+
 def test_an_unknown_setting_ends_with_2_and_is_named(tmp_path: Path) -> None:
     """A misspelt variable stops every command, in one line."""
     ended = run("migrate", cwd=tmp_path, RAG_DATABASE_ULR="x")
@@ -82,6 +94,7 @@ def test_an_unknown_setting_ends_with_2_and_is_named(tmp_path: Path) -> None:
         (InvalidRequest("query: must not be blank."), terminal.WRONG_USAGE),
         (SettingsError("RAG_QUEUE_SIZE: must be greater than 0."), terminal.WRONG_USAGE),
         (PermissionError(13, "Permission denied", "/x"), terminal.FAILED),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), terminal.FAILED),
         (ZeroDivisionError("division by zero"), terminal.FAILED),
     ],
 )

@@ -128,6 +128,7 @@ def test_odd_queries(query: str) -> None:
         ("The generators were running.", "generator RUNS"),
         ("Caf\u00e9 M\u00fcller", "cafe muller"),
         ("cafe\u0301", "caf\u00e9"),
+        ("caf\u00e9", "cafe\u0301"),
         ("ef\ufb01cient", "efficient"),
         ("\uff2b\uff38", "kx"),
         ("gen\u00aderator", "generator"),

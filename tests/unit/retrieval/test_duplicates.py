@@ -1,5 +1,7 @@
 """Near-duplicates: what counts as said again."""
 
+import unicodedata
+
 from rag_service.retrieval.duplicates import without_near_duplicates
 from tests.passages import passage
 
@@ -15,6 +17,12 @@ def kept(*texts: str) -> list[int]:
 def test_the_same_words_in_another_layout_are_left_out() -> None:
     """White space and punctuation do not make a new passage."""
     assert kept(LONG, LONG.replace(" ", "\n"), f"{LONG}!") == [0]
+
+
+def test_accents_apart_from_their_letters_make_no_new_passage() -> None:
+    """A text and its decomposed form say the same."""
+    text = f"{LONG} of Zo\u00eb K\u00f6rner"
+    assert kept(text, unicodedata.normalize("NFD", text)) == [0]
 
 
 def test_another_number_or_name_makes_another_passage() -> None:

@@ -1,5 +1,7 @@
 """Terms of a text: numbers in one form, names, negation, content words."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +77,13 @@ def test_content_words_are_stemmed_and_in_order() -> None:
 def test_any_text_has_terms(text: str) -> None:
     """Nothing fails, and the same text gives the same terms."""
     assert terms_of(text) == terms_of.__wrapped__(text)
+
+
+def test_accents_apart_from_their_letters_make_the_same_terms() -> None:
+    """A decomposed text has the words and names of its composed form."""
+    text = "L\u00e9onie runs the Caf\u00e9 Z\u00e9ro of \u0160imon \u00c5s"
+    assert terms_of(unicodedata.normalize("NFD", text)) == terms_of(text)
+    assert {"caf\u00e9", "z\u00e9ro"} <= terms_of(text).names
 
 
 def test_scripts_without_spaces_compare_by_pairs_of_characters() -> None:
