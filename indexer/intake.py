@@ -66,8 +66,8 @@ def take_in(
 
     Raises:
         InvalidRequest: a field does not fit; the message names it.
-        DuplicateDocument: `on_duplicate` is `error` and the document is known, or `document_id` is to
-            get bytes that another document has.
+        DuplicateDocument: `on_duplicate` is `error` and the document is known, or the document that
+            `document_id` or the external id names is to get bytes that another one has.
         DocumentNotFound: there is no document `document_id`.
         QueueFull: too many documents wait.
     """

@@ -156,14 +156,15 @@ def _place(
     session: Session, upload: Upload, sha256: str, on_duplicate: OnDuplicate, document_id: str | None
 ) -> Place:
     named = _named_document(session, upload, document_id)
-    twin = _live_version(session, upload.collection_id, sha256)
+    twin = _live_version(session, upload.collection_id, sha256, lock=named is None)
     if on_duplicate == "error" and document_id is None and (named or twin):
         known = named.id if named else twin and twin.document_id
         raise DuplicateDocument(f"The collection has this document already: {known}.")
     if twin is not None:
-        if document_id is not None and twin.document_id != document_id:
-            raise DuplicateDocument(f"Document {twin.document_id} has these bytes; delete it first.")
-        return _meet_twin(session, twin, upload, again=on_duplicate == "replace")
+        if named is not None and twin.document_id != named.id:
+            raise _bytes_of_another(session, named, twin.document_id)
+        superseded = () if named is None else _drop_waiting(session, named, besides=twin)
+        return _meet_twin(session, twin, upload, superseded, again=on_duplicate == "replace")
     retried = named or _failed_document(session, upload.collection_id, sha256)
     if retried is not None:
         return _add_version(session, retried, upload, sha256)
@@ -183,17 +184,20 @@ def _named_document(session: Session, upload: Upload, document_id: str | None) -
     )
 
 
-def _live_version(session: Session, collection_id: str, sha256: str) -> DocumentVersion | None:
-    return session.scalar(
-        select(DocumentVersion)
-        .where(
-            DocumentVersion.collection_id == collection_id,
-            DocumentVersion.sha256 == sha256,
-            DocumentVersion.state != "failed",
-        )
-        .with_for_update()
-        .execution_options(populate_existing=True)
+def _live_version(session: Session, collection_id: str, sha256: str, *, lock: bool) -> DocumentVersion | None:
+    """Return the version that has these bytes.
+
+    Whoever holds a document already does not `lock`: its own versions are held with it, and waiting for one
+    of another document, whose holder may wait for this one, could be for ever.
+    """
+    statement = select(DocumentVersion).where(
+        DocumentVersion.collection_id == collection_id,
+        DocumentVersion.sha256 == sha256,
+        DocumentVersion.state != "failed",
     )
+    if lock:
+        statement = statement.with_for_update()
+    return session.scalar(statement.execution_options(populate_existing=True))
 
 
 def _failed_document(session: Session, collection_id: str, sha256: str) -> Document | None:
@@ -209,17 +213,49 @@ def _failed_document(session: Session, collection_id: str, sha256: str) -> Docum
     )
 
 
-def _meet_twin(session: Session, twin: DocumentVersion, upload: Upload, *, again: bool) -> Place:
+def _bytes_of_another(session: Session, document: Document, owner_id: str) -> DuplicateDocument:
+    """Say why a document can not get these bytes: it would go on showing what they were to replace."""
+    owner = session.get(Document, owner_id)
+    return DuplicateDocument(
+        f"Document {_called(document, document.id)} can not get the bytes of document "
+        f"{_called(owner, owner_id)}, because a collection has the same bytes once; "
+        f"delete the first, which shows older ones, or the second, and send them again."
+    )
+
+
+def _called(document: Document | None, document_id: str) -> str:
+    return f"{document_id} ({document.external_id or document.title})" if document else document_id
+
+
+def _drop_waiting(session: Session, document: Document, *, besides: DocumentVersion) -> tuple[str, ...]:
+    """Drop what came after bytes that now come again, so that the last upload wins; return the hashes."""
+    dropped = session.scalars(
+        select(DocumentVersion).where(
+            DocumentVersion.document_id == document.id,
+            DocumentVersion.version != besides.version,
+            DocumentVersion.state != "current",
+        )
+    ).all()
+    for version in dropped:
+        session.delete(version)
+        document.error = None
+    session.flush()
+    return tuple(version.sha256 for version in dropped)
+
+
+def _meet_twin(
+    session: Session, twin: DocumentVersion, upload: Upload, superseded: tuple[str, ...], *, again: bool
+) -> Place:
     document = session.get_one(Document, twin.document_id)
     if not again:
-        return Place(document, None)
+        return Place(document, None, superseded)
     twin.title = upload.title or twin.title
     twin.filename = upload.filename or twin.filename
     if upload.metadata is not None:
         twin.metadata_ = dict(upload.metadata)
     session.flush()
     # A pending version is about to be read anyway, with the new fields.
-    return Place(document, twin.version if twin.state == "current" else None)
+    return Place(document, twin.version if twin.state == "current" else None, superseded)
 
 
 def _add_version(session: Session, document: Document, upload: Upload, sha256: str) -> Place:

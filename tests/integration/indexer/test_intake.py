@@ -140,6 +140,59 @@ def test_a_version_that_waits_is_superseded_by_the_next(
     assert list(originals.hashes()) == [accepted.document.sha256]
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+def test_what_comes_again_withdraws_what_was_to_replace_it(
+    database: Database, originals: Originals, collection: str, *, by_id: bool
+) -> None:
+    """The last upload wins: a version that waited to take its place is gone, and so are its bytes."""
+    upload = Upload(collection, external_id="x")
+    first = take_in(database, originals, b"first", upload)
+    publish(database, first.document.id)
+    replaced = first.document.id if by_id else None
+    take_in(database, originals, b"second", upload, document_id=replaced)
+    third = take_in(database, originals, b"first", upload, document_id=replaced)
+    assert third.duplicate_of == first.document.id
+    assert list(originals.hashes()) == [first.document.sha256]
+    with database.read() as session:
+        (version,) = session.scalars(select(DocumentVersion))
+        assert (version.version, version.state) == (1, "current")
+
+
+def test_bytes_that_come_again_while_they_wait_go_on_waiting(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The current version stays until they have been read."""
+    upload = Upload(collection, external_id="x")
+    first = take_in(database, originals, b"first", upload)
+    publish(database, first.document.id)
+    take_in(database, originals, b"second", upload)
+    assert take_in(database, originals, b"second", upload).duplicate_of == first.document.id
+    with database.read() as session:
+        states = session.scalars(select(DocumentVersion.state).order_by(DocumentVersion.version)).all()
+    assert states == ["current", "pending"]
+
+
+def test_a_document_can_not_get_the_bytes_of_another(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Taken for a duplicate, it would show its old text for ever: it is refused, by names; a job goes on."""
+    first = take_in(database, originals, b"old", Upload(collection, external_id="a.md"))
+    second = take_in(database, originals, b"text of b", Upload(collection, external_id="b.md"))
+    again = Upload(collection, external_id="a.md")
+    for document_id in (None, first.document.id):
+        with pytest.raises(DuplicateDocument) as refused:
+            take_in(database, originals, b"text of b", again, document_id=document_id)
+        for name in ("a.md", "b.md", first.document.id, second.document.id):
+            assert name in str(refused.value)
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    add_to_job(database, originals, job_id, [(b"text of b", again), (b"new", Upload(collection))])
+    with database.read() as session:
+        assert [item.state for item in list_items(session, job_id)] == ["failed", "queued"]
+    remove_document(database, originals, first.document.id)
+    assert take_in(database, originals, b"text of b", again).duplicate_of == second.document.id
+
+
 def test_on_duplicate_error_refuses_known_bytes_and_known_external_ids(
     database: Database, originals: Originals, collection: str
 ) -> None:
