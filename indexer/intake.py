@@ -16,7 +16,8 @@ from corpus.errors import Conflict, CorpusError, QueueFull
 from corpus.models import Document, Job
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, lock_bytes
-from indexer.jobs import FINISHED, add_item, add_items, create_job, find_job, waiting_uploads
+from indexer.job_states import FINISHED
+from indexer.jobs import add_item, add_items, create_job, find_job, waiting_uploads
 from indexer.storable import storable
 from indexer.uploads import OnDuplicate, Upload, check_upload, place_new, place_upload
 

@@ -26,7 +26,8 @@ from indexer.generations import (
     unembedded_chunks,
 )
 from indexer.ingest import Workbench
-from indexer.jobs import FINISHED, begin_job, fail_job, find_job
+from indexer.job_states import FINISHED
+from indexer.jobs import begin_job, fail_job, find_job
 from indexer.rebuilds import REBUILDS, generation_of
 from indexer.trial import Trial, pass_trial
 
