@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from corpus.collections import keep_collections
 from corpus.models import Document, DocumentVersion, Job, JobItem, now
 from indexer.deletion import bury_early_chunks
 from indexer.job_states import FINISHED
@@ -120,8 +121,9 @@ def record_failure(session: Session, failure: Failure) -> bool:
         its item is skipped, for its bytes may be gone, and whatever comes of that is no fault.
     """
     work = failure.work
-    # The job, the document, the item: as in `indexer.deletion`. Then they are what they stay.
+    # The job, the collection, the document, the item: as in `indexer.deletion`. Then they are what they stay.
     job_state = session.scalar(select(Job.state).where(Job.id == work.job_id).with_for_update(read=True))
+    keep_collections(session, [work.collection_id])
     document = session.scalar(
         select(Document)
         .where(Document.id == work.document_id)

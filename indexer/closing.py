@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, and_, exists, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
+from corpus.collections import keep_collections
 from corpus.models import Chunk, Document, DocumentVersion, Job, JobItem, next_change_number
 from indexer.deletion import bury_chunks
 from indexer.job_states import FINISHED, OPEN_ITEM
@@ -33,6 +34,7 @@ def close_items(session: Session, job: Job, states: Sequence[str] = OPEN_ITEM) -
     state, error = ("cancelled", _CANCELLED) if job.state == "cancelled" else ("failed", job.error or _ENDED)
     of_items = Document.id.in_(select(JobItem.document_id).where(items))
     # In one order and before their versions, as everybody does, so that nobody waits in a circle.
+    keep_collections(session, session.scalars(select(Document.collection_id).where(of_items).distinct()))
     session.execute(select(Document.id).where(of_items).order_by(Document.id).with_for_update())
     session.execute(
         update(DocumentVersion)

@@ -11,6 +11,7 @@ from itertools import islice
 
 from sqlalchemy.orm import Session
 
+from corpus.collections import keep_collections
 from corpus.database import Database
 from corpus.errors import Conflict, CorpusError, QueueFull
 from corpus.models import Document, Job
@@ -126,6 +127,7 @@ def accept_upload(
     lock_bytes(session, sha256)
     if not originals.exists(sha256):
         raise BytesVanished
+    keep_collections(session, [upload.collection_id])
     place = place_upload(session, upload, sha256, on_duplicate=on_duplicate, document_id=document_id)
     if place.version is None:
         if job is not None:
@@ -211,6 +213,7 @@ def _add_items(
         raise Conflict(f"Job {job_id} is {job.state}; start a new one.")
     for sha256 in sorted({sha256 for sha256, _ in stored}):
         lock_bytes(session, sha256)  # in one order, so that two such transactions never wait for each other
+    keep_collections(session, {upload.collection_id for _, upload in stored})
     if _add_new(session, originals, job, stored):
         return []
     superseded: list[str] = []

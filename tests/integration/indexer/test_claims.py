@@ -7,9 +7,9 @@ from threading import Thread
 import pytest
 from sqlalchemy import select, update
 
-from corpus.collections import create_collection
+from corpus.collections import create_collection, delete_collection
 from corpus.database import Database
-from corpus.models import Document, DocumentVersion, JobItem, now
+from corpus.models import Document, DocumentVersion, Job, JobItem, now
 from corpus.originals import Originals
 from indexer.claims import BATCH_ITEMS, Failure, Work, claim_batch, record_failure
 from indexer.deletion import lock_document
@@ -207,3 +207,45 @@ def test_what_another_job_is_to_read_does_not_fail_with_a_job(database: Database
         assert session.get_one(DocumentVersion, (work.document_id, work.version)).state == "pending"
         assert session.get_one(Document, work.document_id).status == "processing"
         assert session.get_one(JobItem, (job_id, work.position)).state == "failed"
+
+
+def test_a_collection_is_deleted_when_a_worker_has_claimed(database: Database, job_id: str) -> None:
+    """The deletion waits for the job before it takes the documents, which the worker needs after it."""
+    with database.read() as session:
+        collection = session.get_one(Job, job_id).collection_id or ""
+
+    def delete() -> None:
+        with database.write() as session:
+            delete_collection(session, collection)
+
+    thread = Thread(target=delete)
+    with database.write() as session:
+        assert begin_job(session, job_id)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        assert len(claim_batch(session, job_id)) == BATCH_ITEMS
+    thread.join(30)
+    assert states(database) == (set(), set(), set())
+
+
+def test_a_job_is_cancelled_when_its_documents_have_been_replaced(database: Database, job_id: str) -> None:
+    """The cancellation waits for a document before it touches the versions, as an upload does."""
+
+    def cancel() -> None:
+        with database.write() as session:
+            cancel_job(session, job_id)
+
+    with database.read() as session:
+        document_id = session.scalars(select(JobItem.document_id).where(JobItem.position == ITEMS - 1)).one()
+    thread = Thread(target=cancel)
+    with database.write() as session:
+        lock_document(session, document_id or "")
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        session.execute(
+            update(DocumentVersion).where(DocumentVersion.document_id == document_id).values(title="New")
+        )
+    thread.join(30)
+    assert states(database) == ({"cancelled"}, {"failed"}, {"failed"})
