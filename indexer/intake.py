@@ -173,10 +173,13 @@ def _add_portion(
         stored = _store_all(originals, uploads)
         try:
             with database.write() as session:
-                superseded = _add_items(session, originals, job_id, stored, on_duplicate)
+                unused = _add_items(session, originals, job_id, stored, on_duplicate)
         except BytesVanished:
             continue
-        drop_originals(database, originals, superseded)
+        except CorpusError:
+            drop_originals(database, originals, [sha256 for sha256, _ in stored])
+            raise
+        drop_originals(database, originals, unused)
         return
     raise Conflict(_VANISHING)
 
@@ -208,6 +211,7 @@ def _add_items(
     stored: Sequence[tuple[str, Upload]],
     on_duplicate: OnDuplicate,
 ) -> list[str]:
+    """Add uploads to a job; return the hashes of what was superseded or refused, which may be unused now."""
     job = find_job(session, job_id, lock=True)
     if job.state in FINISHED:
         raise Conflict(f"Job {job_id} is {job.state}; start a new one.")
@@ -216,7 +220,7 @@ def _add_items(
     keep_collections(session, {upload.collection_id for _, upload in stored})
     if _add_new(session, originals, job, stored):
         return []
-    superseded: list[str] = []
+    unused: list[str] = []
     for sha256, upload in stored:
         try:
             check_upload(upload)
@@ -225,9 +229,10 @@ def _add_items(
             )
         except CorpusError as error:
             _fail_item(session, job, upload.label, str(error))
+            unused.append(sha256)
         else:
-            superseded += accepted.superseded
-    return superseded
+            unused += accepted.superseded
+    return unused
 
 
 def _add_new(session: Session, originals: Originals, job: Job, stored: Sequence[tuple[str, Upload]]) -> bool:

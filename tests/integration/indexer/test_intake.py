@@ -10,7 +10,7 @@ from sqlalchemy import event, func, select
 
 from corpus.collections import create_collection
 from corpus.database import Database
-from corpus.errors import DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
+from corpus.errors import Conflict, DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
 from corpus.models import Document, DocumentVersion, Job, JobItem
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, remove_document
@@ -349,6 +349,27 @@ def test_a_bulk_job_keeps_what_became_of_each_document(
     with database.read() as session:
         assert [item.state for item in list_items(session, job_id)] == ["queued", "skipped", "failed"]
         assert job_progress(session, job_id).counts.total == 3
+
+
+def test_the_bytes_of_what_a_job_refuses_do_not_stay(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Neither those of known documents and impossible fields, nor those for a job that is over."""
+    known = take_in(database, originals, b"known", Upload(collection, external_id="x"))
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    refused = [
+        (b"known", Upload(collection)),
+        (b"another x", Upload(collection, external_id="x")),
+        (b"no title", Upload(collection, title="\0")),
+    ]
+    add_to_job(database, originals, job_id, refused, on_duplicate="error")
+    with database.write() as session:
+        assert [item.state for item in list_items(session, job_id)] == ["failed"] * 3
+        cancel_job(session, job_id)
+    with pytest.raises(Conflict):
+        add_to_job(database, originals, job_id, [(b"too late", Upload(collection))])
+    assert list(originals.hashes()) == [known.document.sha256]
 
 
 def test_many_new_documents_take_as_few_statements_as_two(
