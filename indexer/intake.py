@@ -20,7 +20,7 @@ from indexer.deletion import drop_originals, lock_bytes
 from indexer.job_states import FINISHED
 from indexer.jobs import add_item, add_items, create_job, find_job, waiting_uploads
 from indexer.storable import storable
-from indexer.uploads import OnDuplicate, Upload, check_upload, place_new, place_upload
+from indexer.uploads import OnDuplicate, Upload, check_upload, hold_known, place_new, place_upload
 
 Bytes = bytes | Callable[[], Iterable[bytes]]  # the whole, or what opens a fresh stream of the parts
 _RACES = 5
@@ -220,6 +220,7 @@ def _add_items(
     keep_collections(session, {upload.collection_id for _, upload in stored})
     if _add_new(session, originals, job, stored):
         return []
+    hold_known(session, stored)
     unused: list[str] = []
     for sha256, upload in stored:
         try:

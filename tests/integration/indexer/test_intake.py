@@ -13,7 +13,7 @@ from corpus.database import Database
 from corpus.errors import Conflict, DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
 from corpus.models import Document, DocumentVersion, Job, JobItem
 from corpus.originals import Originals
-from indexer.deletion import drop_originals, remove_document
+from indexer.deletion import drop_originals, lock_document, remove_document
 from indexer.intake import Accepted, add_to_job, take_in
 from indexer.jobs import cancel_job, create_job, retry_job
 from indexer.progress import job_progress, list_items
@@ -417,6 +417,42 @@ def test_what_is_known_is_looked_at_by_itself(
     with database.read() as session:
         assert [item.state for item in list_items(session, job_id)] == states
     assert count(database, Document) == len({*names, "known", "failed"})
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_uploads_wait_for_documents_as_everybody_does(
+    database: Database, originals: Originals, collection: str, *, bulk: bool
+) -> None:
+    """Documents in the order of their ids, and before their versions: so nobody waits in a circle."""
+    first, second = (
+        take_in(database, originals, name.encode(), Upload(collection, external_id=name)).document.id
+        for name in ("first", "second")
+    )
+    publish(database, first)
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    failed: list[Exception] = []
+
+    def upload() -> None:
+        new = [(f"new {name}".encode(), Upload(collection, external_id=name)) for name in ("second", "first")]
+        try:
+            if bulk:
+                add_to_job(database, originals, job_id, new)
+            else:
+                take_in(database, originals, b"first", Upload(collection), on_duplicate="replace")
+        except Exception as error:  # noqa: BLE001 - collected for the test
+            failed.append(error)
+
+    thread = threading.Thread(target=upload)
+    with database.write() as session:
+        lock_document(session, first)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        lock_document(session, second)
+        session.get_one(DocumentVersion, (first, 1)).filename = "changed"
+    thread.join(30)
+    assert failed == []
 
 
 def test_racing_jobs_of_the_same_files_make_each_document_once(
