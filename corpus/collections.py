@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,13 +14,23 @@ from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import CollectionExists, CollectionNotFound, InvalidRequest, NotReady
 from corpus.ids import new_id
-from corpus.models import ActiveGeneration, Collection, Document, DocumentVersion, Generation, now
+from corpus.models import (
+    ActiveGeneration,
+    Collection,
+    Document,
+    DocumentVersion,
+    Generation,
+    Job,
+    JobItem,
+    now,
+)
 
 DEFAULT_COLLECTION = "default"
 DEFAULT_OVERLAP = 32
 LEAST_TOKENS = 32  # a chunk shorter than that has no room beside its title and headings
 _MOST_NAMES = 1000  # lists of names that are remembered
 _LONGEST_NAME = 200
+_RACES = 5
 _ID_PREFIX = "col_"
 _FORBIDDEN = frozenset("/\\?#%")  # they change their meaning inside a URL's path
 
@@ -168,7 +178,11 @@ def active_generation(session: Session, collection_id: str) -> Generation:
 
 
 def keep_collections(session: Session, collection_ids: Iterable[str]) -> None:
-    """Hold off the deletion of collections; taken before all other locks, as a deletion does."""
+    """Hold off the deletion of collections; taken after jobs and before documents, as a deletion does.
+
+    Whatever adds rows of a collection holds it, through their foreign keys at the latest, and then waits in
+    a circle with a deletion if it has a document that this needs.
+    """
     statement = select(Collection.id).where(Collection.id.in_(list(collection_ids))).order_by(Collection.id)
     session.execute(statement.with_for_update(read=True, key_share=True))
 
@@ -203,13 +217,14 @@ def delete_collection(session: Session, collection_id: str) -> Leftovers:
     Raises:
         CollectionNotFound: there is no such collection.
     """
-    collection = find_collection(session, collection_id)
-    versions = select(DocumentVersion.sha256).where(DocumentVersion.collection_id == collection.id)
+    collection_id = find_collection(session, collection_id).id
+    _lock_whole(session, collection_id)
+    versions = select(DocumentVersion.sha256).where(DocumentVersion.collection_id == collection_id)
     originals = set(session.scalars(versions.distinct()))
     generations = session.scalars(
-        select(Generation.id).where(Generation.collection_id == collection.id)
+        select(Generation.id).where(Generation.collection_id == collection_id)
     ).all()
-    session.execute(delete(Collection).where(Collection.id == collection.id))
+    session.execute(delete(Collection).where(Collection.id == collection_id))
     return Leftovers(
         originals=tuple(sorted(originals - _still_used(session, originals))),
         generations=tuple(generations),
@@ -294,6 +309,37 @@ def _summaries() -> Select[str, str, str, str, str, int, datetime]:
         )
         .outerjoin(ActiveGeneration, ActiveGeneration.collection_id == Collection.id)
         .outerjoin(Generation, Generation.id == ActiveGeneration.generation_id)
+    )
+
+
+def _lock_whole(session: Session, collection_id: str) -> None:
+    """Lock a collection's jobs, itself and its documents, in this order, which is everybody's.
+
+    When it is locked, nothing new comes into it. A job that came while this waited for it would be locked
+    too late: then all is let go and locked anew.
+    """
+    for _ in range(_RACES):
+        with session.begin_nested() as attempt:
+            locked = session.scalars(_jobs(collection_id).with_for_update()).all()
+            session.execute(select(Collection.id).where(Collection.id == collection_id).with_for_update())
+            if session.scalars(_jobs(collection_id)).all() == locked:
+                break
+            attempt.rollback()
+    documents = select(Document.id).where(Document.collection_id == collection_id)
+    session.execute(documents.order_by(Document.id).with_for_update())
+
+
+def _jobs(collection_id: str) -> Select[str]:
+    """Return the query for jobs that go with a collection, or whose items lose their documents."""
+    of_documents = (
+        select(JobItem.job_id)
+        .join(Document, Document.id == JobItem.document_id)
+        .where(Document.collection_id == collection_id)
+    )
+    return (
+        select(Job.id)
+        .where(or_(Job.collection_id == collection_id, Job.id.in_(of_documents)))
+        .order_by(Job.id)
     )
 
 

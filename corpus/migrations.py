@@ -6,11 +6,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from corpus.database import Database
 from corpus.errors import NotReady
 
+_ADVISORY_KEY = 0x7261_6702_0000_0000  # tells our lock from those of other programs on the same server
 SCRIPTS = Path(__file__).resolve().parent.parent / "alembic"
 
 
@@ -31,14 +32,16 @@ def open_database(url: str) -> Database:
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Apply the missing migrations, all in one transaction."""
+    """Apply the missing migrations, all in one transaction; of two programs the second finds them applied."""
     with database.engine.execution_options(rag_write=True).begin() as connection:
+        _exclude_others(connection)
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
     """Take migrations back, all in one transaction."""
     with database.engine.execution_options(rag_write=True).begin() as connection:
+        _exclude_others(connection)
         command.downgrade(_config(connection), revision)
 
 
@@ -67,6 +70,12 @@ def require_newest(database: Database) -> None:
     current = current_revision(database)
     if current != newest_revision():
         raise NotReady(f"The database is at revision {current or 'none'}; run `rag migrate` first.")
+
+
+def _exclude_others(connection: Connection) -> None:
+    """Let other migrations of this database wait for the transaction's end; on SQLite they do anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_KEY})
 
 
 def _config(connection: Connection) -> Config:

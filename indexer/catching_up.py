@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from corpus.chunks import Chunking, Heading, PageSpan, ParsedDocument, embedded_text
+from corpus.collections import keep_collections
 from corpus.embedding import Embedder
 from corpus.models import Chunk, Document, DocumentVersion, Embedding, Generation, next_change_number
 from indexer.chunking import split_into_chunks
@@ -112,6 +113,7 @@ def _cut(bench: Workbench, generation: Generation, texts: Sequence[_Text], embed
             text.document_id, generation.collection_id, generation.chunking, spans, {embedder.id: vectors}
         )
         with bench.database.write() as session:
+            keep_collections(session, [generation.collection_id])
             if _is_still(session, text, generation):
                 insert_chunks(session, [chunks], next_change_number(session))
 
@@ -136,6 +138,7 @@ def _embed(
         embedder, [passage.text for passage in passages], bench.turns, urgent=False, pause=bench.pause
     )
     with bench.database.write() as session:
+        keep_collections(session, [generation.collection_id])
         _lock_documents(session, {passage.document_id for passage in passages})
         wanted = set(
             session.scalars(

@@ -6,8 +6,10 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from corpus.models import Document, DocumentVersion, JobItem, now
+from corpus.collections import keep_collections
+from corpus.models import Document, DocumentVersion, Job, JobItem, now
 from indexer.deletion import bury_early_chunks
+from indexer.job_states import FINISHED
 from indexer.storable import storable
 
 BATCH_ITEMS = 32
@@ -112,14 +114,16 @@ def with_present_title(session: Session, work: Work) -> Work:
 
 
 def record_failure(session: Session, failure: Failure) -> bool:
-    """Note what could not be read: to be tried again, or failed for good with its reason.
+    """Note what could not be read: to be tried again while its job goes on, or failed with its reason.
 
     Returns:
         Whether that matters. Nobody wants a version any more that was deleted or replaced while it was read:
         its item is skipped, for its bytes may be gone, and whatever comes of that is no fault.
     """
     work = failure.work
-    # The document before the item, as in `indexer.deletion`; then its versions are what they stay.
+    # The job, the collection, the document, the item: as in `indexer.deletion`. Then they are what they stay.
+    job_state = session.scalar(select(Job.state).where(Job.id == work.job_id).with_for_update(read=True))
+    keep_collections(session, [work.collection_id])
     document = session.scalar(
         select(Document)
         .where(Document.id == work.document_id)
@@ -138,7 +142,7 @@ def record_failure(session: Session, failure: Failure) -> bool:
         return False
     item.error = storable(failure.error)[:_LONGEST_ERROR]
     item.error_kind = "permanent" if failure.permanent else "transient"
-    if failure.permanent or work.attempts >= TRIES:
+    if failure.permanent or work.attempts >= TRIES or job_state in FINISHED:
         item.state = "failed"
         _fail_version(session, document, version, item.error)
     else:

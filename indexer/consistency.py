@@ -20,12 +20,14 @@ from corpus.models import (
     DocumentVersion,
     Embedding,
     Generation,
+    Job,
     JobItem,
 )
 from corpus.originals import Originals
 from indexer.findings import Finding
 from indexer.generations import unembedded_chunks
 from indexer.index_consistency import check_folders, check_generations, check_indexes
+from indexer.job_states import FINISHED, OPEN_ITEM
 
 _TEXTS_AT_ONCE = 20
 
@@ -65,13 +67,18 @@ def check(
 
 
 def _documents_without_work(session: Session) -> Iterator[Finding]:
-    """Documents that wait to be read, although no job has them."""
+    """Documents that wait to be read, although no job that goes on has them.
+
+    A worker may be about to save one for a job that was cancelled a moment ago; to read it twice is no harm.
+    """
     has_item = (
         exists()
         .where(
             JobItem.document_id == DocumentVersion.document_id,
             JobItem.version == DocumentVersion.version,
-            JobItem.state.in_(("queued", "running")),
+            JobItem.state.in_(OPEN_ITEM),
+            JobItem.job_id == Job.id,
+            Job.state.not_in(FINISHED),
         )
         .correlate(DocumentVersion)
     )

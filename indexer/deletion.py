@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from sqlalchemy import and_, delete, insert, literal, select, text, true, update
 from sqlalchemy.orm import Session
 
+from corpus.collections import keep_collections
 from corpus.database import Database
 from corpus.errors import DocumentNotFound
 from corpus.models import Chunk, Document, DocumentVersion, Job, JobItem, Tombstone, next_change_number
@@ -59,6 +60,8 @@ def lock_document(session: Session, document_id: str) -> Document:
     Raises:
         DocumentNotFound: there is no such document.
     """
+    collection = select(Document.collection_id).where(Document.id == document_id)
+    keep_collections(session, session.scalars(collection))
     document = session.scalar(
         select(Document)
         .where(Document.id == document_id)

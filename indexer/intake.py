@@ -11,14 +11,16 @@ from itertools import islice
 
 from sqlalchemy.orm import Session
 
+from corpus.collections import keep_collections
 from corpus.database import Database
 from corpus.errors import Conflict, CorpusError, QueueFull
 from corpus.models import Document, Job
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, lock_bytes
-from indexer.jobs import FINISHED, add_item, add_items, create_job, find_job, waiting_uploads
+from indexer.job_states import FINISHED
+from indexer.jobs import add_item, add_items, create_job, find_job, waiting_uploads
 from indexer.storable import storable
-from indexer.uploads import OnDuplicate, Upload, check_upload, place_new, place_upload
+from indexer.uploads import OnDuplicate, Upload, check_upload, hold_known, place_new, place_upload
 
 Bytes = bytes | Callable[[], Iterable[bytes]]  # the whole, or what opens a fresh stream of the parts
 _RACES = 5
@@ -66,8 +68,8 @@ def take_in(
 
     Raises:
         InvalidRequest: a field does not fit; the message names it.
-        DuplicateDocument: `on_duplicate` is `error` and the document is known, or `document_id` is to
-            get bytes that another document has.
+        DuplicateDocument: `on_duplicate` is `error` and the document is known, or the document that
+            `document_id` or the external id names is to get bytes that another one has.
         DocumentNotFound: there is no document `document_id`.
         QueueFull: too many documents wait.
     """
@@ -125,6 +127,7 @@ def accept_upload(
     lock_bytes(session, sha256)
     if not originals.exists(sha256):
         raise BytesVanished
+    keep_collections(session, [upload.collection_id])
     place = place_upload(session, upload, sha256, on_duplicate=on_duplicate, document_id=document_id)
     if place.version is None:
         if job is not None:
@@ -170,10 +173,13 @@ def _add_portion(
         stored = _store_all(originals, uploads)
         try:
             with database.write() as session:
-                superseded = _add_items(session, originals, job_id, stored, on_duplicate)
+                unused = _add_items(session, originals, job_id, stored, on_duplicate)
         except BytesVanished:
             continue
-        drop_originals(database, originals, superseded)
+        except CorpusError:
+            drop_originals(database, originals, [sha256 for sha256, _ in stored])
+            raise
+        drop_originals(database, originals, unused)
         return
     raise Conflict(_VANISHING)
 
@@ -205,14 +211,17 @@ def _add_items(
     stored: Sequence[tuple[str, Upload]],
     on_duplicate: OnDuplicate,
 ) -> list[str]:
+    """Add uploads to a job; return the hashes of what was superseded or refused, which may be unused now."""
     job = find_job(session, job_id, lock=True)
     if job.state in FINISHED:
         raise Conflict(f"Job {job_id} is {job.state}; start a new one.")
     for sha256 in sorted({sha256 for sha256, _ in stored}):
         lock_bytes(session, sha256)  # in one order, so that two such transactions never wait for each other
+    keep_collections(session, {upload.collection_id for _, upload in stored})
     if _add_new(session, originals, job, stored):
         return []
-    superseded: list[str] = []
+    hold_known(session, stored)
+    unused: list[str] = []
     for sha256, upload in stored:
         try:
             check_upload(upload)
@@ -221,9 +230,10 @@ def _add_items(
             )
         except CorpusError as error:
             _fail_item(session, job, upload.label, str(error))
+            unused.append(sha256)
         else:
-            superseded += accepted.superseded
-    return superseded
+            unused += accepted.superseded
+    return unused
 
 
 def _add_new(session: Session, originals: Originals, job: Job, stored: Sequence[tuple[str, Upload]]) -> bool:

@@ -10,23 +10,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from corpus.errors import JobNotFound
 from corpus.ids import new_id
 from corpus.models import Document, DocumentVersion, Job, JobItem, now
+from indexer.closing import close_items
+from indexer.job_states import FINISHED, OPEN_ITEM
 from indexer.storable import storable
 
 JobKind = Literal["upload", "ingestion", "reindex", "compaction"]
 ItemState = Literal["queued", "running", "done", "failed", "skipped", "cancelled"]
 RECEIVING = "receiving"
 _READING = "reading"
-FINISHED = ("completed", "failed", "cancelled")
-_OPEN_ITEM = ("queued", "running")
 _ABANDONED_AFTER = timedelta(minutes=10)
 _REVIVALS = 20
-_CANCELLED = "The job was cancelled before this document was read; upload it again to take it in."
+_REVIVED = "revivals"
 
 
 def create_job(
@@ -129,12 +129,16 @@ def seal_abandoned_jobs(session: Session) -> int:
 
 
 def begin_job(session: Session, job_id: str) -> bool:
-    """Mark a job as running; False: it is over or gone, there is nothing to do."""
+    """Mark a job as running; False: it is over or gone, there is nothing to do.
+
+    What a job that is over left running is ended here: its workflow has read it, or died over it.
+    """
     try:
         job = find_job(session, job_id, lock=True)
     except JobNotFound:
         return False
     if job.state in FINISHED:
+        close_items(session, job)
         return False
     if job.state == "queued":
         job.state = "running"
@@ -164,17 +168,18 @@ def finish_job(session: Session, job_id: str) -> bool:
 
 
 def fail_job(session: Session, job_id: str, error: str) -> None:
-    """End a job that can not go on."""
+    """End a job that can not go on; what it has not read fails, and can be retried or uploaded again."""
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
     if job is not None and job.state not in FINISHED:
         job.state, job.error, job.finished_at = "failed", error, now()
+        close_items(session, job)
         session.flush()
 
 
 def cancel_job(session: Session, job_id: str) -> Job:
     """Cancel a job; items that are being worked on at this moment may still become done.
 
-    Documents that only this job would have read are marked failed, so that they can be uploaded again.
+    What waits is ended now, see `close_items`; what is running, by its workflow when that goes on.
 
     Raises:
         JobNotFound: there is no such job.
@@ -182,10 +187,8 @@ def cancel_job(session: Session, job_id: str) -> Job:
     job = find_job(session, job_id, lock=True)
     if job.state in FINISHED:
         return job
-    waiting = (JobItem.job_id == job_id, JobItem.state == "queued")
-    _fail_versions(session, select(JobItem.document_id, JobItem.version).where(*waiting))
-    session.execute(update(JobItem).where(*waiting).values(state="cancelled", error=_CANCELLED))
     job.state, job.finished_at = "cancelled", now()
+    close_items(session, job, ["queued"])
     session.flush()
     return job
 
@@ -204,6 +207,7 @@ def retry_job(session: Session, job_id: str) -> int:
     if retried and job.state in FINISHED:
         requeue(job)
         job.finished_at = job.error = None
+        job.options = {name: value for name, value in job.options.items() if name != _REVIVED}
     session.flush()
     return retried
 
@@ -242,12 +246,12 @@ def revive_job(session: Session, job_id: str, *, last_workflow: str) -> None:
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
     if job is None or job.state in FINISHED or workflow_id(job) != last_workflow:
         return
-    revivals = int(job.options.get("revivals", 0)) + 1
+    revivals = int(job.options.get(_REVIVED, 0)) + 1
     if revivals > _REVIVALS:
         fail_job(session, job_id, "Its workflow failed again and again; see the worker's log.")
         return
     requeue(job)
-    job.options = {**job.options, "revivals": revivals}
+    job.options = {**job.options, _REVIVED: revivals}
     session.flush()
 
 
@@ -264,27 +268,7 @@ def waiting_uploads(session: Session, *, at_most: int) -> int:
 
 
 def _has_open_items(job_id: str | InstrumentedAttribute[str]) -> ColumnElement[bool]:
-    return exists().where(JobItem.job_id == job_id, JobItem.state.in_(_OPEN_ITEM))
-
-
-def _fail_versions(session: Session, versions: Select[str | None, int | None]) -> None:
-    """Mark versions that nobody will read as failed, and documents that have no other version."""
-    pending = DocumentVersion.state == "pending"
-    session.execute(
-        update(DocumentVersion)
-        .where(pending, tuple_(DocumentVersion.document_id, DocumentVersion.version).in_(versions))
-        .values(state="failed")
-        .execution_options(synchronize_session=False)
-    )
-    session.execute(
-        update(Document)
-        .where(
-            Document.status.in_(("pending", "processing")),
-            Document.id.in_(select(versions.subquery().c.document_id)),
-        )
-        .values(status="failed", error=_CANCELLED)
-        .execution_options(synchronize_session=False)
-    )
+    return exists().where(JobItem.job_id == job_id, JobItem.state.in_(OPEN_ITEM))
 
 
 def _retry_item(session: Session, item: JobItem) -> bool:

@@ -12,7 +12,8 @@ from corpus.errors import Conflict, InvalidRequest
 from corpus.models import ActiveGeneration, Embedding, Generation, Job, Tombstone, now
 from corpus.vector_index.generation_files import INDEX_TYPES
 from indexer.generations import begin_generation, fail_generation, lock_active_generation
-from indexer.jobs import FINISHED, JobKind, cancel_job, create_job, find_job, requeue
+from indexer.job_states import FINISHED
+from indexer.jobs import JobKind, cancel_job, create_job, find_job, requeue
 from indexer.trial import Trial
 
 REBUILDS: tuple[JobKind, ...] = ("reindex", "compaction")

@@ -26,7 +26,8 @@ from indexer.generations import (
     unembedded_chunks,
 )
 from indexer.ingest import Workbench
-from indexer.jobs import FINISHED, begin_job, fail_job, find_job
+from indexer.job_states import FINISHED
+from indexer.jobs import begin_job, fail_job, find_job
 from indexer.rebuilds import REBUILDS, generation_of
 from indexer.trial import Trial, pass_trial
 
@@ -117,9 +118,11 @@ def _build(
 def discard_abandoned(database: Database, generations_dir: Path) -> None:
     """Discard generations whose job was cancelled or failed, and all leavings of discarded ones."""
     with database.write() as session:
+        # First the generations, held as they are: each came with its job, which can be seen then too.
+        building = select(Generation).where(Generation.state == "building").order_by(Generation.id)
+        begun = session.scalars(building.with_for_update()).all()
         jobs = session.scalars(select(Job).where(Job.kind.in_(REBUILDS), Job.state.not_in(FINISHED)))
         wanted = {generation_of(job) for job in jobs}
-        begun = session.scalars(select(Generation).where(Generation.state == "building")).all()
         for generation in begun:
             if generation.id not in wanted:
                 fail_generation(session, generation.id, "Its job was cancelled or failed.")
@@ -171,6 +174,7 @@ def _complete(database: Database, job_id: str, *, stage: str | None = None) -> b
 
 def _give_up(database: Database, job_id: str, error: str) -> bool:
     with database.write() as session:
-        fail_generation(session, generation_of(find_job(session, job_id)) or "", error)
+        job = find_job(session, job_id, lock=True)
+        fail_generation(session, generation_of(job) or "", error)
         fail_job(session, job_id, error)
     return False

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from pydantic import JsonValue
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -134,39 +134,55 @@ def place_new(session: Session, stored: Sequence[tuple[str, Upload]]) -> list[Pl
     return [Place(document, version.version) for document, version in made]
 
 
+def hold_known(session: Session, stored: Sequence[tuple[str, Upload]]) -> None:
+    """Hold the documents that some uploads may belong to, in the order in which everybody takes them.
+
+    `place_upload` takes them one by one, in the order of the uploads.
+    """
+    known = {document_id for each in _known_documents(stored) for document_id in session.scalars(each)}
+    statement = select(Document.id).where(Document.id.in_(known)).order_by(Document.id)
+    session.execute(statement.with_for_update())
+
+
 def _is_any_known(session: Session, stored: Sequence[tuple[str, Upload]]) -> bool:
     """Tell whether bytes or an external id are in the collection already, or come twice."""
     hashes = {(upload.collection_id, sha256) for sha256, upload in stored}
     named = [(each.collection_id, each.external_id) for _, each in stored if each.external_id is not None]
     if len(hashes) < len(stored) or len(set(named)) < len(named):
         return True
-    collections = {collection_id for collection_id, _ in hashes}
+    return any(session.scalar(each.limit(1)) is not None for each in _known_documents(stored))
+
+
+def _known_documents(stored: Sequence[tuple[str, Upload]]) -> Sequence[Select[str]]:
+    """Return the queries for documents that have bytes or external ids of some uploads."""
+    collections = {upload.collection_id for _, upload in stored}
     of_document = Document.collection_id.in_(collections)
-    same_bytes = {sha256 for _, sha256 in hashes}
-    known = (
+    same_bytes = {sha256 for sha256, _ in stored}
+    names = {upload.external_id for _, upload in stored if upload.external_id is not None}
+    return (
         select(Document.id).where(of_document, Document.sha256.in_(same_bytes)),
-        select(Document.id).where(of_document, Document.external_id.in_({name for _, name in named})),
+        select(Document.id).where(of_document, Document.external_id.in_(names)),
         select(DocumentVersion.document_id).where(
             DocumentVersion.collection_id.in_(collections),
             DocumentVersion.sha256.in_(same_bytes),
             text("state != 'failed'"),  # as the index says it: a parameter would not find that
         ),
     )
-    return any(session.scalar(each.limit(1)) is not None for each in known)
 
 
 def _place(
     session: Session, upload: Upload, sha256: str, on_duplicate: OnDuplicate, document_id: str | None
 ) -> Place:
     named = _named_document(session, upload, document_id)
-    twin = _live_version(session, upload.collection_id, sha256)
+    twin = _live_version(session, upload.collection_id, sha256, named)
     if on_duplicate == "error" and document_id is None and (named or twin):
         known = named.id if named else twin and twin.document_id
         raise DuplicateDocument(f"The collection has this document already: {known}.")
     if twin is not None:
-        if document_id is not None and twin.document_id != document_id:
-            raise DuplicateDocument(f"Document {twin.document_id} has these bytes; delete it first.")
-        return _meet_twin(session, twin, upload, again=on_duplicate == "replace")
+        if named is not None and twin.document_id != named.id:
+            raise _bytes_of_another(session, named, twin.document_id)
+        superseded = () if named is None else _drop_waiting(session, named, besides=twin)
+        return _meet_twin(session, twin, upload, superseded, again=on_duplicate == "replace")
     retried = named or _failed_document(session, upload.collection_id, sha256)
     if retried is not None:
         return _add_version(session, retried, upload, sha256)
@@ -186,17 +202,28 @@ def _named_document(session: Session, upload: Upload, document_id: str | None) -
     )
 
 
-def _live_version(session: Session, collection_id: str, sha256: str) -> DocumentVersion | None:
-    return session.scalar(
+def _live_version(
+    session: Session, collection_id: str, sha256: str, named: Document | None
+) -> DocumentVersion | None:
+    """Return the version that has these bytes, as it stays while its document is held.
+
+    That is the `named` one, or else taken now: documents go before their versions. One of another document
+    beside the named one is only looked at; its holder may wait for what this transaction holds.
+    """
+    statement = (
         select(DocumentVersion)
         .where(
             DocumentVersion.collection_id == collection_id,
             DocumentVersion.sha256 == sha256,
             DocumentVersion.state != "failed",
         )
-        .with_for_update()
         .execution_options(populate_existing=True)
     )
+    twin = session.scalar(statement)
+    if twin is None or named is not None:
+        return twin
+    session.execute(select(Document.id).where(Document.id == twin.document_id).with_for_update())
+    return session.scalar(statement)
 
 
 def _failed_document(session: Session, collection_id: str, sha256: str) -> Document | None:
@@ -212,17 +239,49 @@ def _failed_document(session: Session, collection_id: str, sha256: str) -> Docum
     )
 
 
-def _meet_twin(session: Session, twin: DocumentVersion, upload: Upload, *, again: bool) -> Place:
+def _bytes_of_another(session: Session, document: Document, owner_id: str) -> DuplicateDocument:
+    """Say why a document can not get these bytes: it would go on showing what they were to replace."""
+    owner = session.get(Document, owner_id)
+    return DuplicateDocument(
+        f"Document {_called(document, document.id)} can not get the bytes of document "
+        f"{_called(owner, owner_id)}, because a collection has the same bytes once; "
+        f"delete the first, which shows older ones, or the second, and send them again."
+    )
+
+
+def _called(document: Document | None, document_id: str) -> str:
+    return f"{document_id} ({document.external_id or document.title})" if document else document_id
+
+
+def _drop_waiting(session: Session, document: Document, *, besides: DocumentVersion) -> tuple[str, ...]:
+    """Drop what came after bytes that now come again, so that the last upload wins; return the hashes."""
+    dropped = session.scalars(
+        select(DocumentVersion).where(
+            DocumentVersion.document_id == document.id,
+            DocumentVersion.version != besides.version,
+            DocumentVersion.state != "current",
+        )
+    ).all()
+    for version in dropped:
+        session.delete(version)
+        document.error = None
+    session.flush()
+    return tuple(version.sha256 for version in dropped)
+
+
+def _meet_twin(
+    session: Session, twin: DocumentVersion, upload: Upload, superseded: tuple[str, ...], *, again: bool
+) -> Place:
     document = session.get_one(Document, twin.document_id)
     if not again:
-        return Place(document, None)
+        return Place(document, None, superseded)
     twin.title = upload.title or twin.title
     twin.filename = upload.filename or twin.filename
     if upload.metadata is not None:
         twin.metadata_ = dict(upload.metadata)
     session.flush()
     # A pending version is about to be read anyway, with the new fields.
-    return Place(document, twin.version if twin.state == "current" else None)
+    return Place(document, twin.version if twin.state == "current" else None, superseded)
 
 
 def _add_version(session: Session, document: Document, upload: Upload, sha256: str) -> Place:

@@ -27,7 +27,7 @@ from indexer.caretaker import (
 )
 from indexer.durable import Queue
 from indexer.ingest import Parser, Workbench, ingest_next
-from indexer.jobs import FINISHED
+from indexer.job_states import FINISHED
 from indexer.progress import JobProgress, job_progress
 from indexer.reindexing import reindex_next
 from indexer.slots import Slot, claim_lowest, open_slots

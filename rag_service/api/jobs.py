@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from corpus.errors import CollectionNotFound, Conflict, InvalidCursor, JobNotFound
 from indexer import jobs, progress
+from indexer.job_states import FINISHED
 from indexer.progress import ItemProgress, JobProgress
 from rag_service.api import errors
 from rag_service.api.bodies import check_fields, files_of, is_form, read_form, spooled_body
@@ -182,7 +183,7 @@ def _read(service: Service, job_id: str) -> JobOut:
 async def _watch(service: Service, job: JobOut) -> AsyncIterator[bytes]:
     yield _event(job)
     silent_s = 0.0
-    while job.status not in jobs.FINISHED:
+    while job.status not in FINISHED:
         await anyio.sleep(_LOOK_EVERY_S)
         seen = job
         try:
@@ -200,7 +201,7 @@ async def _watch(service: Service, job: JobOut) -> AsyncIterator[bytes]:
 
 
 def _event(job: JobOut) -> bytes:
-    name = "done" if job.status in jobs.FINISHED else "progress"
+    name = "done" if job.status in FINISHED else "progress"
     return sse_event(job.model_dump_json(), name=name)
 
 

@@ -1,17 +1,28 @@
 """The migrations, on both databases."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import func, inspect, select
+from sqlalchemy import func, inspect, select, text
 
 from corpus import migrations
 from corpus.database import Database, Table
 from corpus.models import AnswerModel, ApiKey, DocumentVersion, Feedback, Job, JobItem, Trace
 from tests.integration.corpus.library import Library
+
+MIGRATE = (
+    "import sys; from corpus import migrations; from corpus.database import Database; "
+    "migrations.upgrade(Database(sys.argv[1]))"
+)
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -94,3 +105,27 @@ def rows(database: Database) -> dict[str, int]:
             for table in Table.metadata.sorted_tables
             if table.name in there
         }
+
+
+def test_a_second_program_waits_for_the_first(
+    empty_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two `rag migrate` at once: one applies the migrations, the other finds them applied."""
+    database, watcher = Database(empty_postgresql_url), Database(empty_postgresql_url)
+    apply = command.upgrade
+    others: list[subprocess.Popen[bytes]] = []
+
+    def apply_beside_another(config: Config, revision: str) -> None:
+        apply(config, revision)
+        others.append(subprocess.Popen([sys.executable, "-c", MIGRATE, empty_postgresql_url]))
+        deadline = time.monotonic() + 30
+        with watcher.engine.connect() as connection:
+            while not connection.execute(WAITING).scalar_one() and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+    monkeypatch.setattr(command, "upgrade", apply_beside_another)
+    migrations.upgrade(database)
+    assert others[0].wait(timeout=60) == 0
+    assert migrations.current_revision(database) == migrations.newest_revision()
+    database.close()
+    watcher.close()

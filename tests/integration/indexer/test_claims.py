@@ -7,14 +7,24 @@ from threading import Thread
 import pytest
 from sqlalchemy import select, update
 
-from corpus.collections import create_collection
+from corpus.collections import create_collection, delete_collection
 from corpus.database import Database
-from corpus.models import Document, DocumentVersion, JobItem, now
+from corpus.models import Document, DocumentVersion, Job, JobItem, now
 from corpus.originals import Originals
 from indexer.claims import BATCH_ITEMS, Failure, Work, claim_batch, record_failure
 from indexer.deletion import lock_document
-from indexer.intake import add_to_job
-from indexer.jobs import create_job
+from indexer.intake import add_to_job, take_in
+from indexer.jobs import (
+    add_item,
+    begin_job,
+    cancel_job,
+    create_job,
+    fail_job,
+    find_job,
+    retry_job,
+    revive_job,
+    workflow_id,
+)
 from indexer.uploads import Upload
 from tests.fakes import FakeEmbedder
 
@@ -36,6 +46,16 @@ def claim(database: Database, job_id: str) -> list[int]:
     """Claim a batch; return the positions."""
     with database.write() as session:
         return [work.position for work in claim_batch(session, job_id)]
+
+
+def states(database: Database) -> tuple[set[str], set[str], set[str]]:
+    """Return the states of all items, versions and documents."""
+    with database.read() as session:
+        return (
+            set(session.scalars(select(JobItem.state))),
+            set(session.scalars(select(DocumentVersion.state))),
+            set(session.scalars(select(Document.status))),
+        )
 
 
 def work_on(database: Database, job_id: str) -> list[Work]:
@@ -128,3 +148,104 @@ def test_a_failure_waits_for_whoever_is_replacing_the_version(database: Database
     with database.read() as session:
         assert session.get_one(JobItem, (job_id, first.position)).state == "skipped"
         assert session.get_one(Document, first.document_id).status == "processing"
+
+
+def test_a_transient_failure_of_a_cancelled_job_is_not_tried_again(database: Database, job_id: str) -> None:
+    """Nobody would: the item fails with its reason, and `retry_job` takes it up."""
+    first = work_on(database, job_id)[0]
+    with database.write() as session:
+        cancel_job(session, job_id)
+    with database.write() as session:
+        assert record_failure(session, Failure(first, "the disk is busy", permanent=False))
+    with database.read() as session:
+        item = session.get_one(JobItem, (job_id, first.position))
+        assert (item.state, item.error) == ("failed", "the disk is busy")
+        assert session.get_one(Document, first.document_id).status == "failed"
+    with database.write() as session:
+        assert retry_job(session, job_id) == 1
+
+
+def test_what_a_cancelled_job_left_running_is_ended_when_it_is_taken_up(
+    database: Database, job_id: str, tmp_path: Path
+) -> None:
+    """Its worker stopped or died: the documents are failed, and their bytes can be sent again."""
+    work = work_on(database, job_id)[0]
+    with database.write() as session:
+        cancel_job(session, job_id)
+    assert states(database) == ({"running", "cancelled"}, {"pending", "failed"}, {"processing", "failed"})
+    with database.write() as session:
+        assert not begin_job(session, job_id)
+    assert states(database) == ({"cancelled"}, {"failed"}, {"failed"})
+    again = take_in(database, Originals(tmp_path / "originals"), b"text 0", Upload(work.collection_id))
+    assert (again.document.id, again.duplicate_of) == (work.document_id, None)
+
+
+def test_what_a_job_that_fails_has_not_read_fails_with_it(database: Database, job_id: str) -> None:
+    """All of it can be retried; then its workflow may be lost as often as before."""
+    work_on(database, job_id)
+    with database.write() as session:
+        find_job(session, job_id).options = {"revivals": 20}
+    with database.write() as session:
+        revive_job(session, job_id, last_workflow=workflow_id(find_job(session, job_id)))
+        assert find_job(session, job_id).state == "failed"
+    assert states(database) == ({"failed"}, {"failed"}, {"failed"})
+    with database.write() as session:
+        assert retry_job(session, job_id) == ITEMS
+        assert find_job(session, job_id).options == {"run": 1}
+    assert states(database) == ({"queued"}, {"pending"}, {"pending"})
+
+
+def test_what_another_job_is_to_read_does_not_fail_with_a_job(database: Database, job_id: str) -> None:
+    """A document that waits for two jobs goes on waiting for the other one."""
+    work = work_on(database, job_id)[0]
+    with database.write() as session:
+        other = create_job(session, "upload", collection_id=None)
+        add_item(session, other, name="0", document_id=work.document_id, version=work.version)
+    with database.write() as session:
+        fail_job(session, job_id, "It can not go on.")
+    with database.read() as session:
+        assert session.get_one(DocumentVersion, (work.document_id, work.version)).state == "pending"
+        assert session.get_one(Document, work.document_id).status == "processing"
+        assert session.get_one(JobItem, (job_id, work.position)).state == "failed"
+
+
+def test_a_collection_is_deleted_when_a_worker_has_claimed(database: Database, job_id: str) -> None:
+    """The deletion waits for the job before it takes the documents, which the worker needs after it."""
+    with database.read() as session:
+        collection = session.get_one(Job, job_id).collection_id or ""
+
+    def delete() -> None:
+        with database.write() as session:
+            delete_collection(session, collection)
+
+    thread = Thread(target=delete)
+    with database.write() as session:
+        assert begin_job(session, job_id)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        assert len(claim_batch(session, job_id)) == BATCH_ITEMS
+    thread.join(30)
+    assert states(database) == (set(), set(), set())
+
+
+def test_a_job_is_cancelled_when_its_documents_have_been_replaced(database: Database, job_id: str) -> None:
+    """The cancellation waits for a document before it touches the versions, as an upload does."""
+
+    def cancel() -> None:
+        with database.write() as session:
+            cancel_job(session, job_id)
+
+    with database.read() as session:
+        document_id = session.scalars(select(JobItem.document_id).where(JobItem.position == ITEMS - 1)).one()
+    thread = Thread(target=cancel)
+    with database.write() as session:
+        lock_document(session, document_id or "")
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        session.execute(
+            update(DocumentVersion).where(DocumentVersion.document_id == document_id).values(title="New")
+        )
+    thread.join(30)
+    assert states(database) == ({"cancelled"}, {"failed"}, {"failed"})

@@ -172,6 +172,25 @@ def test_a_document_that_no_job_has_is_read(checker: Checker, database: Database
         assert session.get_one(Document, document_id).status == "ready"
 
 
+@pytest.mark.parametrize(
+    ("job", "item"), [("cancelled", "queued"), ("cancelled", "running"), ("failed", "queued")]
+)
+def test_a_document_that_only_a_finished_job_has_is_read(
+    checker: Checker, database: Database, document_id: str, job: str, item: str
+) -> None:
+    """Jobs that ended left such documents behind once, which nobody would have read."""
+    with database.write() as session:
+        (job_id,) = session.scalars(select(JobItem.job_id).where(JobItem.document_id == document_id))
+        session.get_one(Job, job_id).state = job
+        session.get_one(JobItem, (job_id, 0)).state = item
+        session.get_one(DocumentVersion, (document_id, 1)).state = "pending"
+        session.get_one(Document, document_id).status = "processing"
+    assert "stranded_document" in checker.kinds()
+    assert checker.repair() == []
+    with database.read() as session:
+        assert session.get_one(Document, document_id).status == "ready"
+
+
 def test_young_files_without_a_row_are_no_finding(checker: Checker) -> None:
     """They may belong to an upload that is under way."""
     stored = checker.originals.store(b"on its way")

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from corpus.collections import create_collection
+from corpus.collections import Leftovers, create_collection, delete_collection
 from corpus.database import Database
 from corpus.errors import DocumentNotFound
 from corpus.follower import Follower
-from corpus.models import Chunk, Document
+from corpus.models import Chunk, Document, Job
 from corpus.originals import Originals
 from indexer.deletion import remove_document
-from indexer.intake import add_to_job, take_in
+from indexer.intake import accept_upload, add_to_job, take_in
 from indexer.jobs import create_job
 from indexer.uploads import Upload
 from tests.fakes import FakeEmbedder
@@ -131,3 +131,28 @@ def test_deleting_a_document_that_is_not_there_says_so(database: Database, origi
     """The error names the id."""
     with pytest.raises(DocumentNotFound, match="doc_nobody"):
         remove_document(database, originals, "doc_nobody")
+
+
+def test_the_bytes_of_an_upload_that_comes_just_before_go_with_the_collection(
+    database: Database, originals: Originals
+) -> None:
+    """The deletion waits for it, takes its job and its document along, and names its bytes."""
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=FakeEmbedder()).id
+    left: list[Leftovers] = []
+
+    def delete() -> None:
+        with database.write() as session:
+            left.append(delete_collection(session, collection))
+
+    thread = threading.Thread(target=delete)
+    sha256 = originals.store(b"just in time").sha256
+    with database.write() as session:
+        accept_upload(session, Upload(collection), sha256, originals=originals)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+    thread.join(30)
+    assert left[0].originals == (sha256,)
+    with database.read() as session:
+        assert session.scalars(select(Job.id)).all() == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from corpus.collections import active_generation, create_collection
 from corpus.database import Database
@@ -222,6 +222,29 @@ def test_a_cancelled_reindex_leaves_nothing(
     assert left.embedder == OLD.id
     assert chunk_ids(database, NEW) == set()
     assert list((tmp_path / "generations").iterdir()) == []
+
+
+def test_a_reindex_that_is_asked_for_while_others_are_discarded_goes_on(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    """Its generation is never seen without its job."""
+    database = Database(postgresql_url)
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=OLD).id
+    statements: list[object] = []
+
+    def ask(*about: object) -> None:
+        statements.append(about)
+        if len(statements) == 1:
+            with database.write() as session:
+                request_reindex(session, collection, embedder=NEW)
+
+    event.listen(database.engine, "after_cursor_execute", ask)  # after the first question of the other
+    discard_abandoned(database, tmp_path / "generations")
+    with database.read() as session:
+        states = {each.state for each in list_generations(session, collection)}
+    assert states == {"active", "building"}
+    database.close()
 
 
 def test_workers_load_an_embedder_from_its_source(

@@ -10,10 +10,10 @@ from sqlalchemy import event, func, select
 
 from corpus.collections import create_collection
 from corpus.database import Database
-from corpus.errors import DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
+from corpus.errors import Conflict, DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
 from corpus.models import Document, DocumentVersion, Job, JobItem
 from corpus.originals import Originals
-from indexer.deletion import drop_originals, remove_document
+from indexer.deletion import drop_originals, lock_document, remove_document
 from indexer.intake import Accepted, add_to_job, take_in
 from indexer.jobs import cancel_job, create_job, retry_job
 from indexer.progress import job_progress, list_items
@@ -138,6 +138,59 @@ def test_a_version_that_waits_is_superseded_by_the_next(
     accepted = take_in(database, originals, b"two", Upload(collection, external_id="x"))
     assert count(database, Document) == count(database, DocumentVersion) == 1
     assert list(originals.hashes()) == [accepted.document.sha256]
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_what_comes_again_withdraws_what_was_to_replace_it(
+    database: Database, originals: Originals, collection: str, *, by_id: bool
+) -> None:
+    """The last upload wins: a version that waited to take its place is gone, and so are its bytes."""
+    upload = Upload(collection, external_id="x")
+    first = take_in(database, originals, b"first", upload)
+    publish(database, first.document.id)
+    replaced = first.document.id if by_id else None
+    take_in(database, originals, b"second", upload, document_id=replaced)
+    third = take_in(database, originals, b"first", upload, document_id=replaced)
+    assert third.duplicate_of == first.document.id
+    assert list(originals.hashes()) == [first.document.sha256]
+    with database.read() as session:
+        (version,) = session.scalars(select(DocumentVersion))
+        assert (version.version, version.state) == (1, "current")
+
+
+def test_bytes_that_come_again_while_they_wait_go_on_waiting(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """The current version stays until they have been read."""
+    upload = Upload(collection, external_id="x")
+    first = take_in(database, originals, b"first", upload)
+    publish(database, first.document.id)
+    take_in(database, originals, b"second", upload)
+    assert take_in(database, originals, b"second", upload).duplicate_of == first.document.id
+    with database.read() as session:
+        states = session.scalars(select(DocumentVersion.state).order_by(DocumentVersion.version)).all()
+    assert states == ["current", "pending"]
+
+
+def test_a_document_can_not_get_the_bytes_of_another(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Taken for a duplicate, it would show its old text for ever: it is refused, by names; a job goes on."""
+    first = take_in(database, originals, b"old", Upload(collection, external_id="a.md"))
+    second = take_in(database, originals, b"text of b", Upload(collection, external_id="b.md"))
+    again = Upload(collection, external_id="a.md")
+    for document_id in (None, first.document.id):
+        with pytest.raises(DuplicateDocument) as refused:
+            take_in(database, originals, b"text of b", again, document_id=document_id)
+        for name in ("a.md", "b.md", first.document.id, second.document.id):
+            assert name in str(refused.value)
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    add_to_job(database, originals, job_id, [(b"text of b", again), (b"new", Upload(collection))])
+    with database.read() as session:
+        assert [item.state for item in list_items(session, job_id)] == ["failed", "queued"]
+    remove_document(database, originals, first.document.id)
+    assert take_in(database, originals, b"text of b", again).duplicate_of == second.document.id
 
 
 def test_on_duplicate_error_refuses_known_bytes_and_known_external_ids(
@@ -298,6 +351,27 @@ def test_a_bulk_job_keeps_what_became_of_each_document(
         assert job_progress(session, job_id).counts.total == 3
 
 
+def test_the_bytes_of_what_a_job_refuses_do_not_stay(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Neither those of known documents and impossible fields, nor those for a job that is over."""
+    known = take_in(database, originals, b"known", Upload(collection, external_id="x"))
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    refused = [
+        (b"known", Upload(collection)),
+        (b"another x", Upload(collection, external_id="x")),
+        (b"no title", Upload(collection, title="\0")),
+    ]
+    add_to_job(database, originals, job_id, refused, on_duplicate="error")
+    with database.write() as session:
+        assert [item.state for item in list_items(session, job_id)] == ["failed"] * 3
+        cancel_job(session, job_id)
+    with pytest.raises(Conflict):
+        add_to_job(database, originals, job_id, [(b"too late", Upload(collection))])
+    assert list(originals.hashes()) == [known.document.sha256]
+
+
 def test_many_new_documents_take_as_few_statements_as_two(
     database: Database, originals: Originals, collection: str
 ) -> None:
@@ -343,6 +417,42 @@ def test_what_is_known_is_looked_at_by_itself(
     with database.read() as session:
         assert [item.state for item in list_items(session, job_id)] == states
     assert count(database, Document) == len({*names, "known", "failed"})
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_uploads_wait_for_documents_as_everybody_does(
+    database: Database, originals: Originals, collection: str, *, bulk: bool
+) -> None:
+    """Documents in the order of their ids, and before their versions: so nobody waits in a circle."""
+    first, second = (
+        take_in(database, originals, name.encode(), Upload(collection, external_id=name)).document.id
+        for name in ("first", "second")
+    )
+    publish(database, first)
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    failed: list[Exception] = []
+
+    def upload() -> None:
+        new = [(f"new {name}".encode(), Upload(collection, external_id=name)) for name in ("second", "first")]
+        try:
+            if bulk:
+                add_to_job(database, originals, job_id, new)
+            else:
+                take_in(database, originals, b"first", Upload(collection), on_duplicate="replace")
+        except Exception as error:  # noqa: BLE001 - collected for the test
+            failed.append(error)
+
+    thread = threading.Thread(target=upload)
+    with database.write() as session:
+        lock_document(session, first)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        lock_document(session, second)
+        session.get_one(DocumentVersion, (first, 1)).filename = "changed"
+    thread.join(30)
+    assert failed == []
 
 
 def test_racing_jobs_of_the_same_files_make_each_document_once(

@@ -13,7 +13,7 @@ from corpus.collections import active_generation, create_collection
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import EmbedderMismatch
-from corpus.models import Chunk, Document, Generation, Job, JobItem
+from corpus.models import Chunk, Document, Generation, Job, JobItem, Tombstone
 from corpus.originals import Originals
 from indexer.building import remove_generation_files
 from indexer.consistency import check
@@ -21,6 +21,7 @@ from indexer.deletion import remove_document
 from indexer.generations import discard_generation, find_generation, prune_leavings
 from indexer.ingest import Workbench, ingest_next
 from indexer.intake import take_in
+from indexer.jobs import cancel_job
 from indexer.rebuilds import request_reindex
 from indexer.reindexing import activate_generation, reindex_next
 from indexer.turns import Turns
@@ -114,6 +115,61 @@ def reindex(
 def require_whole(bench: Workbench, generations: Path) -> None:
     """Nothing disagrees."""
     assert check(bench.database, bench.originals, generations, grace_s=-1) == []
+
+
+class BusyTurns(Turns):
+    """Somebody always has the embedder, but lets others go first."""
+
+    taken = True
+
+
+def test_the_words_of_a_document_whose_job_is_cancelled_are_not_found(
+    bench: Workbench, collection: str, first: InterruptedEmbedder, generations: Path
+) -> None:
+    """An urgent document was found by its words before its vectors failed; then its job was cancelled."""
+
+    def fall_off() -> None:
+        raise OSError("the embedder fell off")
+
+    first.meanwhile = fall_off
+    accepted = take_in(bench.database, bench.originals, b"A secret.", Upload(collection))
+    assert accepted.job is not None
+    assert ingest_next(replace(bench, turns=BusyTurns()), accepted.job.id, urgent=True)
+    with bench.database.read() as session:
+        assert session.scalars(select(Chunk.text)).all() == ["A secret."]
+    with bench.database.write() as session:
+        cancel_job(session, accepted.job.id)
+    with bench.database.read() as session:
+        assert session.get_one(Document, accepted.document.id).status == "failed"
+        assert session.scalars(select(Chunk.text)).all() == []
+        assert session.execute(select(func.count()).select_from(Tombstone)).scalar_one() == 1
+    require_whole(bench, generations)
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+def test_what_is_being_read_while_its_job_is_cancelled_and_ended_is_saved_as_a_whole(
+    bench: Workbench, collection: str, first: InterruptedEmbedder, generations: Path, *, urgent: bool
+) -> None:
+    """Another worker that takes the job up ends its items; the one that reads says what became of them."""
+    accepted = take_in(bench.database, bench.originals, LONG.encode(), Upload(collection))
+    job_id = accepted.job.id if accepted.job else ""
+
+    def cancel() -> None:
+        with bench.database.write() as session:
+            cancel_job(session, job_id)
+        assert not ingest_next(replace(bench, turns=Turns()), job_id)
+
+    first.meanwhile = cancel
+    reader = replace(bench, turns=BusyTurns())
+    assert ingest_next(reader, job_id, urgent=urgent)
+    assert not ingest_next(reader, job_id, urgent=urgent)
+    with bench.database.read() as session:
+        assert session.scalars(select(JobItem.state)).all() == ["done"]
+        document = session.get_one(Document, accepted.document.id)
+        assert (document.status, document.error) == ("ready", None)
+        chunks = session.execute(select(func.count()).select_from(Chunk)).scalar_one()
+        assert document.chunk_count == chunks > 1
+    require_whole(bench, generations)
 
 
 class InterruptedOriginals(Originals):
