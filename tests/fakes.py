@@ -10,9 +10,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_service.answering.chat_model import Cancelled, End, Fingerprint, Sampling, Skill, Usage
+from rag_service.answering.chat_model import Cancelled, End, Fingerprint, LikelySum, Sampling, Skill, Usage
 from rag_service.answering.conversation import Message, Part
-from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Call, Delta
 
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -12,12 +12,18 @@ from datetime import UTC, datetime
 from corpus.embedding import Embedder
 from corpus.errors import PromptTooLong
 from rag_service.answering.calculator import calculate
-from rag_service.answering.chat_model import Cancelled, ChatModel, Fingerprint, GenerationCancelled, Sampling
+from rag_service.answering.chat_model import (
+    Cancelled,
+    ChatModel,
+    Fingerprint,
+    GenerationCancelled,
+    LikelySum,
+    Sampling,
+)
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
 from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
-from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Delta, without_control_tokens
 from rag_service.answering.prompt import (
     Prompt,

@@ -7,7 +7,6 @@ from typing import Literal, Protocol
 
 from corpus.errors import CorpusError
 from rag_service.answering.conversation import Message, Part
-from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Call, Delta
 
 # How a model came to know the markers: its training, this request's system message, or not at all.
@@ -78,6 +77,14 @@ class End:
     """Why the model stopped; `loop`: it said the same again and again."""
 
     reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class LikelySum:
+    """A sum, and the logarithm of how likely the model writes it."""
+
+    text: str
+    log_probability: float
 
 
 class Turn(Protocol):

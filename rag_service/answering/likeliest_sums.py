@@ -15,6 +15,8 @@ from itertools import count
 
 from torch import Tensor
 
+from rag_service.answering.chat_model import LikelySum
+
 LONGEST = 64  # characters of a sum
 _MOST_NUMBERS = 8
 _LEAST = 6.0  # a beginning whose negative logarithm is above is left out: one of 400
@@ -23,14 +25,6 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 OF_SUMS = re.compile(r"[\d.+*/()-]+")
 
 NextLogProbabilities = Callable[[Sequence[int]], Tensor]  # of the token after these, shape (vocabulary,)
-
-
-@dataclass(frozen=True, slots=True)
-class LikelySum:
-    """A sum, and the logarithm of how likely the model writes it."""
-
-    text: str
-    log_probability: float
 
 
 @dataclass(order=True, slots=True)

@@ -19,13 +19,14 @@ from rag_service.answering.chat_model import (
     EndReason,
     Fingerprint,
     GenerationCancelled,
+    LikelySum,
     Sampling,
     Skill,
     Usage,
 )
 from rag_service.answering.conversation import Message, Part
 from rag_service.answering.generation import GeneratedText, common_length, is_loop, token_chooser
-from rag_service.answering.likeliest_sums import LONGEST, OF_SUMS, LikelySum, likeliest_sums
+from rag_service.answering.likeliest_sums import LONGEST, OF_SUMS, likeliest_sums
 from rag_service.answering.llama import LlamaConfig, LlamaNetwork, Precision
 from rag_service.answering.markers import Call, Delta, Marker
 from rag_service.answering.model_files import find_model, weight_files

@@ -18,6 +18,7 @@ from rag_service.answering.chat_model import (
     EndReason,
     Fingerprint,
     GenerationCancelled,
+    LikelySum,
     Sampling,
     Skill,
     Usage,
@@ -25,7 +26,6 @@ from rag_service.answering.chat_model import (
 from rag_service.answering.chat_server import ChatServer, Patience, RequestRefused
 from rag_service.answering.conversation import Message, Part
 from rag_service.answering.defusing import defused
-from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import SYNONYMS, Call, Delta, Marker, Scanner, TurnReader
 from rag_service.answering.template import marked_text
 

@@ -7,10 +7,9 @@ from math import exp
 
 from corpus.sentences import sentence_spans
 from rag_service.answering.calculator import CalculationError, calculate
-from rag_service.answering.chat_model import Sampling
+from rag_service.answering.chat_model import LikelySum, Sampling
 from rag_service.answering.dimensions import holds_together
 from rag_service.answering.draft import Draft
-from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.numbers import WORD_BEHIND, number_words_in, numbers_in, placed_numbers
 from rag_service.retrieval.question_types import counts_in, needs_a_sum

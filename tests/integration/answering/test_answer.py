@@ -13,9 +13,8 @@ from corpus.errors import PromptTooLong
 from corpus.follower import Follower
 from corpus.models import Chunk, Document, DocumentVersion, Embedding, next_change_number
 from rag_service.answering.answer import Answer, Answerer, AnswerRequest, Done, Event, Found
-from rag_service.answering.chat_model import GenerationCancelled, Sampling, Skill
+from rag_service.answering.chat_model import GenerationCancelled, LikelySum, Sampling, Skill
 from rag_service.answering.conversation import Message, Part, assistant, system, user
-from rag_service.answering.likeliest_sums import LikelySum
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.refusals import SENTENCES
 from rag_service.answering.tools import ToolCall
