@@ -167,8 +167,8 @@ def check_originals(
         if _modified_at(originals.path(sha256)) < horizon:
             yield Finding("unused_original", sha256, "No document has these bytes.")
     for sha256 in sorted(kept & wanted) if thorough else ():
-        if _hash(originals.path(sha256)) not in {sha256, None}:
-            yield Finding("changed_original", sha256, "The bytes of a document have changed.")
+        if problem := _problem_of_bytes(originals.path(sha256), sha256):
+            yield Finding("changed_original", sha256, problem)
 
 
 def _serving(session: Session) -> list[Generation]:
@@ -191,9 +191,13 @@ def _modified_at(path: Path) -> float:
         return float("inf")
 
 
-def _hash(path: Path) -> str | None:
+def _problem_of_bytes(path: Path, sha256: str) -> str | None:
+    """Say what is wrong with kept bytes; nothing, if they were dropped meanwhile."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except FileNotFoundError:
         return None
+    except OSError as error:  # a failing disk; the others are looked at all the same
+        return f"The bytes of a document can not be read: {error.strerror or error}."
+    return None if same else "The bytes of a document have changed."

@@ -1,6 +1,7 @@
 """CSV and TSV: a row is a record with its header."""
 
 import csv
+from io import StringIO
 
 from corpus.chunks import ParsedDocument
 from indexer.parsing import media_types
@@ -17,7 +18,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
     csv.field_size_limit(_LARGEST_FIELD)
     text = clean(decode(data))
     delimiter = "\t" if media_type == media_types.TSV else _delimiter(text)
-    rows = [row for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter) if any(row)]
+    rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if any(row)]
     writer = TextWriter()
     if rows:
         write_records(writer, rows)
@@ -26,7 +27,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
 
 def _delimiter(text: str) -> str:
     """Return the delimiter that gives the first rows the most fields, the same number in each."""
-    lines = text.splitlines()[:_SNIFFED_LINES]
+    lines = text.split("\n", _SNIFFED_LINES)[:_SNIFFED_LINES]
 
     def regularity(delimiter: str) -> tuple[bool, int]:
         widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]

@@ -18,7 +18,7 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
         UnsafeDocument: it nests without end.
     """
     text = clean(decode(data))
-    values = text.splitlines() if media_type == media_types.NDJSON else [text]
+    values = text.split("\n") if media_type == media_types.NDJSON else [text]
     try:
         parsed = [json.loads(value) for value in values if value.strip()]
     except ValueError as error:

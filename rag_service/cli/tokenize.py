@@ -88,7 +88,7 @@ def conversations_of(content: str) -> Iterator["list[Message]"]:
     """
     from rag_service.answering.conversation import user
 
-    lines = [line for line in content.splitlines() if line.strip()]
+    lines = [line for line in content.split("\n") if line.strip()]
     if not lines or not lines[0].lstrip().startswith("{"):
         yield [user(content.removesuffix("\n"))]
         return

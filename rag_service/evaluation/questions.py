@@ -55,7 +55,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
         OSError: the file can not be read.
     """
     questions = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             try:
                 questions.append(_question(json.loads(line)))

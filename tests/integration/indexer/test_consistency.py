@@ -112,6 +112,15 @@ def test_lost_bytes_of_a_given_text_are_made_again(
     assert checker.repair() == []
 
 
+def test_bytes_that_can_not_be_read_are_found(checker: Checker, database: Database, document_id: str) -> None:
+    """A failing disk does not break a check off."""
+    with database.read() as session:
+        path = checker.originals.path(session.get_one(Document, document_id).sha256)
+    path.unlink()
+    path.mkdir()
+    assert checker.kinds() == {"changed_original"}
+
+
 def test_missing_chunks_are_made_again(checker: Checker, database: Database, document_id: str) -> None:
     """The document is read once more."""
     with database.write() as session:

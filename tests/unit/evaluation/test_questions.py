@@ -34,6 +34,14 @@ def test_a_question_is_read_with_its_evidence(tmp_path: Path) -> None:
     assert question.evidence == (Evidence("people.html", "Orson Kovacs is the keeper."),)
 
 
+def test_a_line_separator_within_a_question_is_no_end_of_line(tmp_path: Path) -> None:
+    """JSON may hold one as it is, and JavaScript writes it so."""
+    line = json.dumps(GOOD | {"question": "Who?\u2028Really?"}, ensure_ascii=False)
+    (tmp_path / "set.jsonl").write_text(line, encoding="utf-8")
+    [question] = read_questions(tmp_path / "set.jsonl")
+    assert question.text == "Who?\u2028Really?"
+
+
 def test_a_follow_up_keeps_its_history(tmp_path: Path) -> None:
     """The last message is the question."""
     turns = [("user", "Who?"), ("assistant", "Orson."), ("user", "Since when?")]

@@ -245,6 +245,16 @@ def test_ndjson_lines_stay() -> None:
     assert (document.text, document.media_type) == (source, media_types.NDJSON)
 
 
+def test_only_line_feeds_end_lines_of_data() -> None:
+    """A line separator or a next-line character within a value is a part of it."""
+    source = '{"a": "one\u2028two"}\n{"a": "three\x85four"}\n'
+    document = parse_document(source.encode(), filename="a.jsonl")
+    assert (document.text, document.media_type) == (source, media_types.NDJSON)
+    rows = text_of("a,b\none\u2028two,3\n".encode(), "a.csv")
+    assert rows.startswith("a: one")
+    assert rows.endswith("two; b: 3")
+
+
 def test_xml_elements_are_named() -> None:
     """Elements with text name it; attributes stand beside; mixed content is a paragraph."""
     source = (
