@@ -190,7 +190,7 @@ def _json_type(text: str, named: str | None) -> str | None:
     stripped = text.lstrip()
     if not stripped.startswith(("{", "[")) or len(text) > _LONGEST_VALIDATED:
         return None
-    lines = [line for line in stripped[:_SNIFFED].splitlines() if line.strip()]
+    lines = [line for line in stripped[:_SNIFFED].split("\n") if line.strip()]
     if _is_json(text):
         return NDJSON if named == NDJSON else JSON
     whole_lines = lines if len(stripped) <= _SNIFFED else lines[:-1]
