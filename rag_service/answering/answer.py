@@ -5,7 +5,7 @@ last event is `Done`, with the whole answer.
 """
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -17,28 +17,27 @@ from rag_service.answering.chat_model import (
     ChatModel,
     Fingerprint,
     GenerationCancelled,
-    LikelySum,
     Sampling,
 )
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
 from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
-from rag_service.answering.markers import Delta, without_control_tokens
+from rag_service.answering.markers import Delta
 from rag_service.answering.prompt import (
     Prompt,
     build_facts_prompt,
     build_prompt,
-    build_steps_prompt,
     system_text,
     tool_text,
 )
 from rag_service.answering.quoting import agrees, holds, in_excerpts, rate_times_count
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
-from rag_service.answering.sums import STEPS, compute, is_computed
-from rag_service.answering.tools import Search, ToolCall, ToolLoop, calculator_for
+from rag_service.answering.sums import compute, is_computed
+from rag_service.answering.tools import Search, ToolCall, calculator_for
 from rag_service.answering.two_readers import Said, settle
 from rag_service.answering.verification import Entails
+from rag_service.answering.writing import Writing
 from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.follow_ups import query_of
 from rag_service.retrieval.numbers import numbers_in
@@ -49,7 +48,6 @@ from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Timings"]
 
 _BRIEFLY = Sampling(max_tokens=48, stop=("\n",))
-_STEPS = Sampling(max_tokens=96)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +170,12 @@ class Answerer:
         they were checked.
         """
         prompt = self._prompt(request, draft)
+        writing = Writing(
+            self._model, draft, prompt, self._search_tool(request), cancelled, withholds=self._reads_along
+        )
         untrained = bool(draft.facts) and self._model.skill == "none"
         if untrained and request.reasoning:
-            yield from self._steps(draft, prompt, cancelled)
+            yield from writing.steps()
         refusing = draft.evidence is None or draft.evidence < LIKELIER_THAN_NOT
         sampling = replace(
             request.sampling,
@@ -186,63 +187,10 @@ class Answerer:
         draft.withheld = bool(draft.facts or draft.told)
         if draft.told and not draft.facts and sampling.calculator == "must":
             # Nobody is to see the sums of tries that were given up.
-            compute(
-                draft,
-                sampling,
-                lambda how, given: self._let_write(request, draft, prompt, how, cancelled, given=given),
-                lambda numbers: self._likeliest_sums(draft, prompt, numbers, cancelled),
-            )
+            compute(writing, sampling)
             yield from draft.tool_calls
         else:
-            yield from self._let_write(request, draft, prompt, sampling, cancelled)
-
-    def _let_write(
-        self,
-        request: AnswerRequest,
-        draft: Draft,
-        prompt: Prompt,
-        sampling: Sampling,
-        cancelled: Cancelled,
-        *,
-        given: str = "",
-    ) -> Generator[Event]:
-        """Yield what one turn of the model brings; it begins with the sum that is given, if one is."""
-        loop = ToolLoop(self._search_tool(request), list(prompt.in_context))
-        with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
-            turn.append(*prompt.opening)
-            said = loop.run(turn, sampling, given=given)
-            try:
-                for event in without_control_tokens(said, [passage.text for passage in prompt.in_context]):
-                    if isinstance(event, Delta):
-                        draft.hear(event)
-                    else:
-                        draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
-                        draft.withheld |= event.tool == "search" and self._reads_along
-                    if not (isinstance(event, Delta) and draft.withheld):
-                        yield event
-            finally:  # whoever reads may have had enough
-                draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
-                draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
-        if loop.end == "cancelled":
-            raise GenerationCancelled("Nobody waits for this answer any more.")
-
-    def _likeliest_sums(
-        self, draft: Draft, prompt: Prompt, numbers: frozenset[str], cancelled: Cancelled
-    ) -> Iterator[LikelySum]:
-        with self._model.begin(prompt.messages, cancelled=cancelled) as turn:
-            turn.append(*prompt.opening)
-            yield from turn.likeliest_sums(numbers, most_steps=STEPS)
-            draft.usage = draft.usage.plus(turn.usage)
-
-    def _steps(self, draft: Draft, prompt: Prompt, cancelled: Cancelled) -> Iterator[Delta]:
-        """An untrained model writes its steps for themselves: together with them it finds no end."""
-        with self._model.begin(build_steps_prompt(prompt), cancelled=cancelled) as turn:
-            for item in without_control_tokens(turn.generate(_STEPS), draft.facts):
-                if isinstance(item, Delta):
-                    step = Delta("reasoning", item.text)
-                    draft.hear(step)
-                    yield step
-            draft.usage = turn.usage
+            yield from writing.turn(sampling)
 
     def _prompt(self, request: AnswerRequest, draft: Draft) -> Prompt:
         opening = self._opening(request)

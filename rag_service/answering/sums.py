@@ -1,22 +1,24 @@
 """Sums of a small model: whether one may be an answer, and a likelier one where it may not."""
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import exp
 
+from corpus.errors import PromptTooLong
 from corpus.sentences import sentence_spans
 from rag_service.answering.calculator import CalculationError, calculate
 from rag_service.answering.chat_model import LikelySum, Sampling
 from rag_service.answering.dimensions import holds_together
 from rag_service.answering.draft import Draft
 from rag_service.answering.tools import ToolCall
+from rag_service.answering.writing import Writing
 from rag_service.retrieval.numbers import WORD_BEHIND, number_words_in, numbers_in, placed_numbers
 from rag_service.retrieval.question_types import counts_in, needs_a_sum
 from rag_service.retrieval.terms import terms_of
 from rag_service.retrieval.units import measures_another, unit_behind
 
-STEPS = 60  # most tokens that are looked at to find likely sums
+_STEPS = 60  # most tokens that are looked at to find likely sums
 _LEAST_SHARE = 0.1  # of the probability, that the sums of one result must have
 _SIGNS = re.compile(r"[-+*/()]")
 _CONSTANTS = (
@@ -27,25 +29,26 @@ _CONSTANTS = (
 # Up to three words behind a number, up to the next number or small word: "woollen hats".
 _THING = re.compile(f"(?:{WORD_BEHIND}){{1,3}}", re.IGNORECASE)
 
-Write = Callable[[Sampling, str], Generator[object]]  # a turn that begins with a sum, if one is given
-Likeliest = Callable[[frozenset[str]], Iterator[LikelySum]]  # of these numbers, the likeliest first
 
-
-def compute(draft: Draft, sampling: Sampling, write: Write, likeliest: Likeliest) -> None:
+def compute(writing: Writing, sampling: Sampling) -> None:
     """Let the model write a sum; where it does not hold, the likeliest one of its own that does.
 
     What it computes first is often of whatever numbers stand near, while the right sum is among those that it
     thinks likely too. Where none of them holds the draft has the first one, to be refused.
     """
-    before = draft.attempt
-    _hear(write(sampling, ""))
+    draft, before = writing.draft, writing.draft.attempt
+    _hear(writing.turn(sampling))
     if _may_stand(draft):
         return
     first = draft.attempt
     draft.go_back_to(before)
     texts = draft.texts_of(first.read)
-    if found := _likeliest_that_holds(draft.query, texts, likeliest(_known(draft.query, (), texts))):
-        _hear(write(replace(sampling, reasoning=False), found))
+    likely = writing.likeliest_sums(_known(draft.query, (), texts), most_steps=_STEPS)
+    if found := _likeliest_that_holds(draft.query, texts, likely):
+        try:
+            _hear(writing.turn(replace(sampling, reasoning=False), given=found))
+        except PromptTooLong:  # by what it found meanwhile
+            draft.go_back_to(first)
         if _may_stand(draft):
             return
     draft.go_back_to(first)
@@ -55,7 +58,7 @@ def _may_stand(draft: Draft) -> bool:
     return is_computed(draft) and not measures_another(draft.query, draft.text)
 
 
-def _hear(turn: Generator[object]) -> None:
+def _hear(turn: Iterable[object]) -> None:
     for _ in turn:
         pass
 

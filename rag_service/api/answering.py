@@ -67,13 +67,14 @@ def answer_events(service: Service, request: AnswerRequest, gone: Gone) -> Gener
     request = _completed(service, request)
     service.metrics.answer_started()
     began = time.perf_counter()
+    cited: list[Citation] = []  # all of the answer's, which come before its end
     try:
         for event in _timed(service, answerer.stream(request, cancelled=gone)):
             if isinstance(event, Citation):
-                yield from on_their_pages(service.database, [event])
+                cited += on_their_pages(service.database, [event])
+                yield cited[-1]
             elif isinstance(event, Done):
-                cited = on_their_pages(service.database, event.answer.citations)
-                answer = replace(event.answer, citations=cited)
+                answer = replace(event.answer, citations=tuple(cited))
                 service.metrics.count_answer(answer.status, time.perf_counter() - began)
                 yield Finished(answer, _record(service, request, answer, answerer))
             else:

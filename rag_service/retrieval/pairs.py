@@ -1,6 +1,6 @@
 """A question and a passage as one row of word pieces, as a reader is trained on it and reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ MOST_TOKENS = 384  # of a pair; a chunk of the default size has at most 256
 _WINDOW, _STEP = 256, 192  # tokens, of a longer text: as a chunk, and from one to the next
 _MOST_OF_QUESTION = 64
 _MOST_OF_TITLE = 32
+
+Cut = Callable[[int, int], Iterator[tuple[int, int]]]  # a text's tokens and the room: what goes into each row
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,22 @@ class PairTokenizer:
 
     def pair(self, question: str, title: str, text: str) -> Pair:
         """Return the row for a question and a passage."""
-        return next(self._pairs(question, title, text))
+        return next(self._pairs(question, title, text, _beginning))
 
     def windows(self, question: str, title: str, text: str) -> list[Pair]:
         """Return rows that have all of a text between them: one, or as many as a long text needs.
 
         Windows overlap by a quarter, so that an answer stands whole in one of them.
         """
-        return list(self._pairs(question, title, text))
+        return list(self._pairs(question, title, text, _windows))
 
-    def _pairs(self, question: str, title: str, text: str) -> Iterator[Pair]:
+    def _pairs(self, question: str, title: str, text: str, cut: Cut) -> Iterator[Pair]:
         asked = self._ids(question)[:_MOST_OF_QUESTION]
         named = self._ids(title)[:_MOST_OF_TITLE]
         encoding = self._tokenizer.encode(encodable(text), add_special_tokens=False)
         room = MOST_TOKENS - len(asked) - len(named) - 3
         second = len(asked) + 2
-        for start, end in _windows(len(encoding.ids), room):
+        for start, end in cut(len(encoding.ids), room):
             ids = [self._first, *asked, self._between, *named, *encoding.ids[start:end], self._between]
             yield Pair(ids, second, second + len(named), tuple(encoding.offsets[start:end]))
 
@@ -69,6 +71,10 @@ class PairTokenizer:
     def _ids(self, text: str) -> TokenIds:
         ids: TokenIds = self._tokenizer.encode(encodable(text), add_special_tokens=False).ids
         return ids
+
+
+def _beginning(count: int, room: int) -> Iterator[tuple[int, int]]:
+    yield 0, min(count, room)
 
 
 def _windows(count: int, room: int) -> Iterator[tuple[int, int]]:

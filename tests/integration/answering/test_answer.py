@@ -500,6 +500,21 @@ def test_a_sum_that_none_is_likelier_than_is_refused(ask: Ask, likely: list[tupl
     assert answer.tool_calls == (ToolCall("calculate", "13+30", "43"),)
 
 
+def test_a_sum_after_which_the_model_reads_too_much_leaves_the_first(ask: Ask) -> None:
+    """What it finds by itself then does not fit; the first sum is refused, as without the other."""
+
+    def speak(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
+        if parts[-1].type != "calculate_result":
+            return [Call("calculate", "13+30")]
+        if parts[-1].text == "26":
+            raise PromptTooLong("It does not fit.")
+        return [Delta("text", f"{parts[-1].text} litres [1].")]
+
+    answer = last(ask(speak, SUM, read=finds("13 litres"), sums=sums_of([("2*13", 0.5)])))
+    assert answer.refusal == "insufficient"
+    assert answer.tool_calls == (ToolCall("calculate", "13+30", "43"),)
+
+
 def sums_of(likely: Sequence[tuple[str, float]]) -> list[LikelySum]:
     """Return sums with how likely they are."""
     return [LikelySum(text, log(share)) for text, share in likely]

@@ -23,7 +23,7 @@ from posttrain.reader import (
 )
 from posttrain.reader_examples import ReaderExample, reader_examples
 from rag_service.answering.conversation import Record, SourcePassage, user
-from rag_service.retrieval.pairs import PairTokenizer
+from rag_service.retrieval.pairs import MOST_TOKENS, PairTokenizer
 from rag_service.retrieval.reader import BASE, WORDS, Reader, ReaderConfig, load_reader, read_shards
 from tests.passages import passage
 
@@ -166,7 +166,7 @@ def test_a_planted_span_is_found_in_a_pair_of_any_length(base: Path) -> None:
 
 
 def test_a_long_text_is_read_in_windows_that_have_all_of_it(base: Path) -> None:
-    """Each token is in one window or in two, with its characters; a text of a chunk's length is in one."""
+    """Each token is in one window or in two, with its characters; a single pair has as much as fits."""
     tokenizer, text = PairTokenizer(base), " ".join(f"{number} litres" for number in range(500))
     windows = tokenizer.windows("How many?", "Title", text)
     spans = [span for window in windows for span in window.spans]
@@ -177,6 +177,8 @@ def test_a_long_text_is_read_in_windows_that_have_all_of_it(base: Path) -> None:
     assert ends[-1] == len(text)
     assert starts[0] == 0
     assert all(start < end for start, end in zip(starts[1:], ends, strict=False))
+    cut = tokenizer.pair("How many?", "Title", text)
+    assert len(cut.ids) == MOST_TOKENS > len(windows[0].ids)
     assert tokenizer.windows("How many?", "Title", "A hut.") == [
         tokenizer.pair("How many?", "Title", "A hut.")
     ]
