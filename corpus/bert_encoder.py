@@ -8,6 +8,7 @@ imported, which takes longer than to load the weights.
 """
 
 import json
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ Precision = Literal["auto", "float32", "int8"]
 Pooling = Literal["mean", "cls"]
 _LINE = 16  # floats of a cache line: products of rows that begin elsewhere are slower, and round otherwise
 _ROWS_AT_ONCE = 128
+_FURTHEST = 128  # tokens apart; all further are alike
 _MOST_KEPT = 1 << 23  # floats that a network keeps between two batches; 32 MB
 _STEPS = ["Transformer", "Pooling", "Normalize"]  # the last one may be missing: vectors are normalised anyway
 
@@ -132,7 +134,10 @@ class _Rooms:
 
 
 class BertNetwork:
-    """The layers of a BERT model over rows of tokens without padding."""
+    """The layers of a BERT model over rows of tokens without padding.
+
+    MPNet is one too, without kinds of text and with a bias by distance.
+    """
 
     def __init__(
         self, tensors: Mapping[str, Tensor], config: BertConfig, *, precision: Precision = "auto"
@@ -141,10 +146,12 @@ class BertNetwork:
         self._config = config
         weights = _Weights(tensors, precision)
         self._words = weights["embeddings.word_embeddings.weight"]
-        self._kinds = weights["embeddings.token_type_embeddings.weight"]
+        self._kinds = weights.maybe("embeddings.token_type_embeddings.weight")
         self._positions = weights["embeddings.position_embeddings.weight"]
         self._first_norm = weights.norm("embeddings.LayerNorm", config.epsilon)
         self._layers = [_read_layer(weights, f"encoder.layer.{i}", config) for i in range(config.layers)]
+        by_distance = weights.maybe("encoder.relative_attention_bias.weight")
+        self._nearness = None if by_distance is None else _nearness(by_distance, len(self._positions))
         self.dimension = self._words.shape[1]
         self._inner = len(self._layers[0].widen_bias)
         self._spare: deque[Tensor] = deque(maxlen=1)  # the last batch's memory: new one has to be cleared
@@ -170,7 +177,8 @@ class BertNetwork:
         total, other = rooms.narrow, rooms.read
         torch.index_select(self._words, 0, ids, out=total)
         for table, rows in ((self._positions, places), (self._kinds, kinds)):
-            total.add_(torch.index_select(table, 0, rows, out=other))
+            if table is not None:
+                total.add_(torch.index_select(table, 0, rows, out=other))
         self._first_norm.into(rooms.hidden, total)
 
     @contextmanager
@@ -206,7 +214,8 @@ class BertNetwork:
             end = start + texts * length
             parts = projected[start:end].view(texts, length, 3, self._config.heads, -1).permute(2, 0, 3, 1, 4)
             queries, keys, values = parts.unbind()
-            read = functional.scaled_dot_product_attention(queries, keys, values)
+            nearness = None if self._nearness is None else self._nearness[:, :length, :length]
+            read = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=nearness)
             out[start:end].view(texts, length, self._config.heads, -1).copy_(read.transpose(1, 2))
             start = end
 
@@ -260,6 +269,10 @@ class _Weights:
             raise ModelError(f"The weights lack {name}, which a BERT model has.")
         return self._tensors[name].float()
 
+    def maybe(self, name: str) -> Tensor | None:
+        """Return a tensor that only some models have."""
+        return self._tensors[name].float() if name in self._tensors else None
+
     def linear(self, *names: str) -> tuple[Linear, Tensor]:
         """Return the product with some matrices one below the other, and their biases."""
         weight = torch.cat([self[f"{name}.weight"] for name in names])
@@ -268,6 +281,22 @@ class _Weights:
 
     def norm(self, name: str, epsilon: float) -> _Norm:
         return _Norm(self[f"{name}.weight"], self[f"{name}.bias"], epsilon)
+
+
+def _nearness(by_distance: Tensor, longest: int) -> Tensor:
+    """Return what is added to each attention score, (heads, longest, longest), by how far apart tokens are.
+
+    `by_distance` is a table (kinds of distance, heads), half for what stands before: each of the nearest
+    has a kind of its own, further ones share them by the logarithm (Raffel et al. 2020, arXiv:1910.10683,
+    section 2.1; MPNet, Song et al. 2020, arXiv:2004.09297, has it too).
+    """
+    places = torch.arange(longest)
+    distance = places[None, :] - places[:, None]
+    half = len(by_distance) // 2
+    near, far = half // 2, distance.abs()
+    beyond = torch.log(far.clamp_min(1) / near) / math.log(_FURTHEST / near) * (half - near)
+    kind = torch.where(far < near, far, (near + beyond.long()).clamp_max(half - 1))
+    return by_distance[kind + half * (distance > 0)].permute(2, 0, 1).contiguous()
 
 
 def _read_layer(weights: _Weights, name: str, config: BertConfig) -> _Layer:

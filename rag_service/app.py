@@ -251,12 +251,13 @@ def configured_reranker(settings: Settings) -> "Rerank | None":
     """
     if not settings.reranker:
         return None
+    from rag_service.retrieval.reader import quick_reader  # noqa: PLC0415 - see above
     from rag_service.retrieval.readings import as_reranker  # noqa: PLC0415 - see above
     from rag_service.retrieval.reranking import load_reranker  # noqa: PLC0415 - see above
 
     if settings.reranker != "reader":
         return load_reranker(Path(settings.reranker))
-    if read := _load_reader(settings.reader):
+    if read := quick_reader(settings.reader):
         return as_reranker(read)
     raise SettingsError("RAG_RERANKER=reader needs the reader that RAG_READER=none leaves out.")
 

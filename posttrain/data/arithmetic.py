@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from random import Random
 
 from posttrain.data.files import Json
 from posttrain.data.reading import Source, split_of
@@ -15,6 +16,8 @@ MAWPS = Source("MAWPS", "MIT")
 _ANNOTATION = re.compile(r"<<([^<>=]+)=([^<>]+)>>")
 _PLACEHOLDER = re.compile(r"\bnumber(\d+)\b")
 _TOLERANCE = Decimal("0.01")
+_TRIES = 30
+_LONGEST_RESULT = 8  # characters
 
 
 def import_gsm8k(rows: Iterable[dict[str, Json]]) -> Iterator[Record]:
@@ -58,25 +61,80 @@ def import_mawps(rows: Iterable[dict[str, str]]) -> Iterator[Record]:
     """Read MAWPS rows: placeholders in the question, numbers beside it, the equation in prefix form."""
     for number, row in enumerate(rows):
         values = [_plain(value) for value in row["Numbers"].split()]
-        question = _fill(row["Question"], values)
         expression = infix(row["Equation"].split(), values)
         answer = _plain(row["Answer"])
-        if expression is None or not computes(expression, answer):
+        if expression is not None and computes(expression, answer):
+            yield _problem(f"mawps-{number}", row["Question"], values, expression, answer)
+
+
+def renumbered_mawps(rows: Iterable[dict[str, str]], *, times: int, seed: int = 0) -> Iterator[Record]:
+    """Yield MAWPS's problems with other numbers, each up to `times` times: what stays is which sum it is.
+
+    Numbers keep their digits before and behind the point, and their order; the result stays above or below
+    nothing, and whole if it was. All forms of a problem are on the side of the problem itself.
+    """
+    random = Random(seed)  # noqa: S311 - variety, not secrecy
+    for number, row in enumerate(rows):
+        old = [_plain(value) for value in row["Numbers"].split()]
+        first, was = infix(row["Equation"].split(), old), _plain(row["Answer"])
+        if first is None or not computes(first, was):
             continue
-        yield Record(
-            id=f"mawps-{number}",
-            task="calculate",
-            split=split_of(question),
-            messages=(
-                user(re.sub(r"\s+([.,?!])", r"\1", question)),
-                assistant(
-                    Part("calculate", expression),
-                    Part("calculate_result", answer),
-                    f"The answer is {answer}.",
-                ),
+        original = _problem("", row["Question"], old, first, was)
+        for turn in range(times):
+            if drawn := _renumbered(row["Equation"].split(), old, was, random):
+                made = _problem(f"mawps-{number}-{turn}", row["Question"], *drawn)
+                yield replace(made, split=original.split)
+
+
+def _renumbered(
+    equation: list[str], old: list[str], was: str, random: Random
+) -> tuple[list[str], str, str] | None:
+    """Return other numbers, their expression and its result; None if none are found that fit."""
+    order = _order(old)
+    for _ in range(_TRIES):
+        values = [_other(value, random) for value in old]
+        expression = infix(equation, values)
+        if expression is None or values == old or _order(values) != order:
+            continue
+        try:
+            result = calculate(expression).result
+        except CalculationError:
+            continue
+        same_sign = (Decimal(result) > 0) == (Decimal(was) > 0)
+        whole = "." not in result or "." in was
+        if same_sign and whole and len(result) <= _LONGEST_RESULT:
+            return values, expression, result
+    return None
+
+
+def _order(values: list[str]) -> list[int]:
+    return sorted(range(len(values)), key=lambda place: Decimal(values[place]))
+
+
+def _other(value: str, random: Random) -> str:
+    """Return a number of as many digits; small ones, of which there are few, of the same size."""
+    whole, _, behind = value.partition(".")
+    least = 2 if len(whole) == 1 else 10 ** (len(whole) - 1)
+    drawn = str(random.randint(least, 10 ** len(whole) - 1)) if whole.strip("01") else whole
+    return f"{drawn}.{''.join(random.choices('123456789', k=len(behind)))}" if behind else drawn
+
+
+def _problem(number: str, question: str, values: list[str], expression: str, answer: str) -> Record:
+    asked = _fill(question, values)
+    return Record(
+        id=number,
+        task="calculate",
+        split=split_of(asked),
+        messages=(
+            user(re.sub(r"\s+([.,?!])", r"\1", asked)),
+            assistant(
+                Part("calculate", expression),
+                Part("calculate_result", answer),
+                f"The answer is {answer}.",
             ),
-            meta=Meta(gold=(answer,), source=MAWPS.name, license=MAWPS.license),
-        )
+        ),
+        meta=Meta(gold=(answer,), source=MAWPS.name, license=MAWPS.license),
+    )
 
 
 def reasoned(record: Record) -> Record:

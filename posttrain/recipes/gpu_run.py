@@ -1,10 +1,11 @@
 """The records of a run on one GPU: ten times those of a short run, over whole sets.
 
-    python posttrain/recipes/gpu_run.py SOURCES OUT [QUESTIONS PASSAGES]
+    python posttrain/recipes/gpu_run.py SOURCES OUT [QUESTIONS PASSAGES [KNOWN]]
 
 SOURCES and OUT are those of `short_run.py`; QUESTIONS and PASSAGES are what `wiki_questions.py` wrote, if it
-ran. Three of SQuAD's articles are kept out, two more than `short_run.py` does, so that reading is measured on
-more than one. Same files, same records.
+ran, KNOWN which facts the untouched model holds (`more_skills.py known`). Three of SQuAD's articles are
+kept out, two more than `short_run.py` does, so that reading is measured on more than one. Same files, same
+records.
 """
 
 # ruff: noqa: INP001 - a script, run by its path
@@ -25,7 +26,9 @@ from posttrain.data.reading import Source, grounded_record, split_of
 from posttrain.data.sums import sum_records
 from posttrain.data.sums_over_passages import sums_over_passages
 from posttrain.data.swaps import about_others, changed_facts, old_answers
+from posttrain.data.word_problems import word_problems
 from posttrain.data.writing import writing_records
+from posttrain.recipes.more_skills import chats_beside_a_search, held_facts
 from posttrain.recipes.short_run import (
     LONGEST_CHAT,
     OPEN,
@@ -44,9 +47,13 @@ WRITTEN = Source("questions written by a model about Wikipedia", "text CC BY-SA 
 # As the service shows passages: the sentences that fit best and their neighbours, of one to four passages.
 FEW = Excerpting(fewest_words=20, most_words=90, counts=(0.2, 0.25, 0.25, 0.2, 0.1), whole=0.06)
 PAIR = Excerpting(fewest_words=20, most_words=70, counts=(0, 0.35, 0.35, 0.3), whole=0.05)
+_SEED = 0
 _SAME_F1 = 0.6
 _LONGEST_SOLUTION = 90  # words
 _DEFINITIONS = 3500
+_RENUMBERED = 6  # times, each with other numbers
+_WORD_PROBLEMS = 3000
+_FACTS = 5  # times each, under the system messages of other days
 _LONGEST_ANSWER = 25  # words
 _LONGEST_HISTORY = 4  # messages before the question
 
@@ -65,11 +72,12 @@ class Draw:
     old: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what changed passages said before
 
 
-def make(sources: Path, out: Path, questions: Path | None, passages: Path | None, seed: int = 0) -> None:
-    """Write a file of records for every draw."""
-    random = Random(seed)  # noqa: S311 - an order of data, no secret
+def make(sources: Path, out: Path, *given: Path) -> None:
+    """Write a file of records for every draw; `given` are QUESTIONS, PASSAGES, KNOWN, or fewer."""
+    questions, passages, known = (*given, None, None, None)[:3]
+    random = Random(_SEED)  # noqa: S311 - an order of data, no secret
     sets = Sets.read(sources)
-    draws = [*_reading_draws(sources, sets, questions, passages, seed), *_other_draws(sources, seed)]
+    draws = [*_reading_draws(sources, sets, questions, passages, _SEED), *_other_draws(sources, known, _SEED)]
     by_pool: dict[str, list[Record]] = {}
     for draw in draws:
         if draw.pool:
@@ -99,7 +107,7 @@ def make(sources: Path, out: Path, questions: Path | None, passages: Path | None
         made = thought(made) if draw.name == "reasoned" else made
         count = write_records(out / f"{draw.name}.jsonl", list(made))
         print(draw.name, count, flush=True)  # noqa: T201
-    write_sets(out, sets.squad, sets.qed, pools, seed)
+    write_sets(out, sets.squad, sets.qed, pools, _SEED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +166,32 @@ def _changed(
     return Draw(f"{pool}_changed", made, pool, times=times, most=most, old=old_answers(records))
 
 
-def _other_draws(sources: Path, seed: int) -> Iterator[Draw]:
+def _other_draws(sources: Path, known: Path | None, seed: int) -> Iterator[Draw]:
     yield Draw("sums_bare", list(sum_records(3000, read=False, seed=seed)))
     yield Draw("sums_read", list(sum_records(1500, read=True, seed=seed)))
     yield Draw("sums_over", list(sums_over_passages(6000, seed=seed)))
-    yield Draw("mawps", list(arithmetic.import_mawps(read_csv(find_file(sources, "mawps*.csv*")))))
+    problems = list(read_csv(find_file(sources, "mawps*.csv*")))
+    yield Draw("mawps", list(arithmetic.import_mawps(problems)))
+    yield Draw("mawps_renumbered", list(arithmetic.renumbered_mawps(problems, times=_RENUMBERED, seed=seed)))
+    yield Draw("word_problems", list(word_problems(_WORD_PROBLEMS, seed=seed)))
     gsm8k = arithmetic.import_gsm8k(read_json_lines(find_file(sources, "gsm8k*.jsonl*")))
     yield Draw("gsm8k", [each for each in gsm8k if words_of(each) <= _LONGEST_SOLUTION], most=4000)
     config = identity.read_identity(Path(__file__).with_name("identity.toml"))
     yield Draw("identity", list(identity.identity_records(config, seed=seed)))
-    yield Draw("facts", list(known_facts()))
+    facts = list(held_facts(known) if known else known_facts())
+    yield Draw("facts", [again for each in facts for again in _several_times(each)])
+    random = Random(seed)  # noqa: S311 - an order of data, no secret
+    yield Draw("chats_beside_a_search", list(chats_beside_a_search(sources, random)))
     yield Draw("unknown", [each for each in unknown(sources) if each.meta.source != "EfficientQA"])
     rows = [row for row in read_json_lines(find_file(sources, "dolly*")) if row.get("category") in OPEN]
     dolly = [each for each in chats.import_instructions(rows) if words_of(each) <= LONGEST_CHAT]
     yield Draw("dolly", dolly, most=3000)
+
+
+def _several_times(record: Record) -> Iterator[Record]:
+    """Yield a fact to train on as often as it is to be read."""
+    for turn in range(_FACTS if record.split == "train" else 1):
+        yield replace(record, id=f"{record.id}-{turn}")
 
 
 def _held(record: Record) -> Record:
@@ -237,4 +257,4 @@ def _pointing(squad: Sequence[Record], written: Sequence[Record]) -> list[Record
 
 if __name__ == "__main__":
     given = [Path(each) for each in sys.argv[1:]]
-    make(given[0], given[1], *(given[2:] or (None, None)))
+    make(*given)

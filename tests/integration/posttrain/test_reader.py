@@ -2,13 +2,19 @@
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertModel
+from torch import nn
+from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
+from corpus.bert_encoder import BertConfig as ServedConfig
+from corpus.bert_encoder import BertNetwork
 from corpus.embedding import find_model, hash_weights
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from posttrain.data.reading import SQUAD, grounded_record
@@ -22,9 +28,19 @@ from posttrain.reader import (
     train_reader,
 )
 from posttrain.reader_examples import ReaderExample, reader_examples
+from posttrain.recipes.distilled_reader import (
+    Teacher,
+    as_bert,
+    read_pairs,
+    save_larger,
+    write_pairs,
+    write_teacher,
+)
 from rag_service.answering.conversation import Record, SourcePassage, user
 from rag_service.retrieval.pairs import MOST_TOKENS, PairTokenizer
+from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.reader import BASE, WORDS, Reader, ReaderConfig, load_reader, read_shards
+from rag_service.retrieval.readings import Read, Reading, read_closely
 from tests.passages import passage
 
 TEXT = "Agnes burns 13 litres of diesel an hour. Bertil burns 15 litres."
@@ -222,3 +238,87 @@ def test_readers_that_do_not_belong_together_have_no_mean(base: Path, tmp_path: 
     with pytest.raises(ModelError, match="no reader to take"):
         average([], tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+
+
+@pytest.fixture(scope="module")
+def teacher(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Teacher:
+    """Return an MPNet of two narrow layers with weights that tell; it has other numbers for words."""
+    torch.manual_seed(0)
+    source, work = (tmp_path_factory.mktemp(name) for name in ("mpnet", "work"))
+    shape = MPNetConfig(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        vocab_size=40_000,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    model = MPNetModel(shape, add_pooling_layer=False)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.3)
+    model.save_pretrained(source)
+    vocabulary = json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]
+    special = {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>", "[MASK]": "<mask>"}
+    theirs = {special.get(token, token): 39_999 - number for token, number in vocabulary.items()}
+    (source / "tokenizer.json").write_text(json.dumps({"model": {"vocab": theirs}}))
+    write_teacher(source, base, work)
+    return Teacher(work).eval()
+
+
+def test_mpnet_is_a_bert_with_a_bias_by_distance(base: Path, teacher: Teacher) -> None:
+    """The service's network gives transformers' states, for texts longer than the nearest distances too."""
+    config = ServedConfig.read(base)
+    assert config
+    network = BertNetwork(
+        as_bert(teacher), replace(config, layers=2, heads=4, epsilon=1e-5), precision="float32"
+    )
+    text = " ".join([TEXT] * 12)  # two hundred tokens: distances beyond 128 are one kind
+    pairs = [PairTokenizer(base).pair("Who?", "Title", each) for each in (TEXT, text)]
+
+    own = network.hidden([pair.ids for pair in pairs], [pair.second for pair in pairs])
+
+    for pair, states in zip(pairs, own, strict=True):
+        with torch.inference_mode():
+            theirs = teacher.net(input_ids=teacher.numbers[torch.tensor([pair.ids])]).last_hidden_state[0]
+        torch.testing.assert_close(states, theirs, rtol=1e-3, atol=1e-3)
+    assert len(pairs[1].ids) > 150
+
+
+def test_a_reader_of_another_kind_is_kept_in_four_bits(base: Path, teacher: Teacher, tmp_path: Path) -> None:
+    """What is served finds what was trained, but for the rounding."""
+    save_larger(teacher, tmp_path, base_sha256=hash_weights(base))
+
+    (reading,) = Reader(tmp_path, base).read("What does Agnes burn?", [passage(1, TEXT)])
+
+    with torch.inference_mode():
+        starts, _, _ = teacher(some_examples(base)[:1])
+    pair = some_examples(base)[0].pair
+    wanted = starts[0, pair.first_of_text : len(pair.ids) - 1] - starts[0, 0]
+    assert np.corrcoef(reading.starts, wanted.numpy())[0, 1] > 0.7  # about 0 where a part is in a wrong place
+
+
+def test_pairs_come_back_as_they_were_written(base: Path, tmp_path: Path) -> None:
+    """All that training needs of them; where in the text a token stands is left out."""
+    examples = some_examples(base)
+    write_pairs(examples, tmp_path / "pairs.npz")
+    without = [replace(each, pair=replace(each.pair, spans=())) for each in examples]
+    assert read_pairs(tmp_path / "pairs.npz") == without
+
+
+def test_what_is_likeliest_is_read_again_with_care() -> None:
+    """The few passages in which the quick reader finds an answer likeliest; but not for a sum."""
+    passages = [passage(number, "A b c.") for number in range(5)]
+
+    def reads(bonus: float) -> Read:
+        def read(_question: str, some: Sequence[Passage]) -> list[Reading]:
+            likely = (0, 3, 1, 4, 2)
+            logits = [float(likely[each.chunk_id]) + bonus for each in some]
+            nothing = np.zeros(1, np.float32)
+            return [Reading(logit, ((0, 1),), nothing, nothing) for logit in logits]
+
+        return read
+
+    both = read_closely(reads(0), reads(100))
+    assert [each.relevance for each in both("Who?", passages)] == [0, 53, 1, 54, 52]
+    assert [each.relevance for each in both("What do 3 hats cost together?", passages)] == [0, 3, 1, 4, 2]

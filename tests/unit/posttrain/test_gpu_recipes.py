@@ -15,7 +15,7 @@ import posttrain.recipes.{recipe}
 """
 
 
-@pytest.mark.parametrize("recipe", ["wiki_questions", "gpu_train"])
+@pytest.mark.parametrize("recipe", ["wiki_questions", "gpu_train", "distilled_reader"])
 def test_a_recipe_is_importable_where_the_service_is_not_installed(recipe: str) -> None:
     """Pydantic, FAISS and Tantivy are what such a machine lacks."""
     ran = subprocess.run(
