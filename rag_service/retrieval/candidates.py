@@ -62,13 +62,17 @@ def rank_candidates(query: Query, places: Sequence[Place], count: int) -> Iterat
 def _candidates(query: Query, place: Place, count: int) -> tuple[dict[int, float], dict[int, float]]:
     """Ask both indexes, then each for the scores of what only the other one found.
 
-    Without the second step a chunk just below the cut of one index would count as fitting not at all.
+    Without the second step a chunk just below the cut of one index would count as fitting not at all. An
+    index that has found fewer than it was asked for has cut nothing off.
     """
     vector = query.vector(place.indexes)
     near = _near(vector, place.indexes, count, place.allowed)
     matching = _matching(query.words, place.indexes, count, place.allowed)
-    near |= _near(vector, place.indexes, count, _ids(matching.keys() - near.keys()))
-    matching |= _matching(query.words, place.indexes, count, _ids(near.keys() - matching.keys()))
+    only_near, only_matching = near.keys() - matching.keys(), matching.keys() - near.keys()
+    if len(near) == count:
+        near |= _near(vector, place.indexes, count, _ids(only_matching))
+    if len(matching) == count:
+        matching |= _matching(query.words, place.indexes, count, _ids(only_near))
     return near, matching
 
 
