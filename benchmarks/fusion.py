@@ -61,7 +61,7 @@ def collect(folder: Path, split: str, embedder: Embedder, workspace: Path, count
     found = []
     for each in chosen[:count]:
         query = Query({embedder.id: embedder.embed_queries([judged.queries[each]])}, judged.queries[each])
-        ranked = rank_candidates(query, [place], CANDIDATES)
+        ranked = list(rank_candidates(query, [place], CANDIDATES))
         dense = np.array([scores.dense or 0.0 for _, scores in ranked])
         lexical = np.array([scores.lexical or 0.0 for _, scores in ranked])
         documents = [owners[chunk] for chunk, _ in ranked]

@@ -12,8 +12,9 @@ write lock at its beginning (BEGIN IMMEDIATE) and waits its turn there.
 
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ class Database:
             )
         )
         writing = self.engine.execution_options(rag_write=True)
-        self._commits = (
-            _SqliteCommits(self.url.database) if self.url.database and _is_sqlite_file(self.url) else None
-        )
+        file = self.url.database if _is_sqlite_file(self.url) else None
+        self._commits = _SqliteCommits(file) if file else None
+        self._bare = _SqliteSnapshots(file) if file else None
         self._read = sessionmaker(self._reading, expire_on_commit=False)
         self._write = sessionmaker(writing, expire_on_commit=False)
 
@@ -73,6 +74,13 @@ class Database:
         with self._reading.connect() as connection:
             yield connection
 
+    def bare_snapshot(self) -> AbstractContextManager[Connection | sqlite3.Connection]:
+        """Open a snapshot for the one statement of a search: on SQLite a connection of the driver itself.
+
+        Every layer above it costs such a statement as much again as SQLite takes.
+        """
+        return self.snapshot() if self._bare is None else self._bare.open()
+
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a transaction that commits at the end of the block."""
@@ -91,14 +99,16 @@ class Database:
         """Give all connections back."""
         if self._commits is not None:
             self._commits.close()
+        if self._bare is not None:
+            self._bare.close()
         self.engine.dispose()
 
 
 class _SqliteCommits:
     """Asks SQLite whether somebody committed, over a connection that never writes itself."""
 
-    def __init__(self, file: str | None) -> None:
-        self._file = file or ""
+    def __init__(self, file: str) -> None:
+        self._file = file
         self._connection: sqlite3.Connection | None = None
         self._opened = 0  # numbers of two connections say nothing about each other
         self._lock = threading.Lock()
@@ -107,17 +117,10 @@ class _SqliteCommits:
         """Return `PRAGMA data_version`, which is of use only beside others of the same connection."""
         with self._lock:
             if self._connection is None:
-                self._connection = self._connect()
+                self._connection = _connect_to_read(self._file)
                 self._opened += 1
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
             return int(self._opened << 32 | version)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._file, timeout=SQLITE_BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA query_only = ON")
-        return connection
 
     def close(self) -> None:
         """Close the connection; the next call opens another one."""
@@ -125,6 +128,42 @@ class _SqliteCommits:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+class _SqliteSnapshots:
+    """Lends connections that only read, one to a thread at a time; each is kept for the next."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._idle: deque[sqlite3.Connection] = deque()
+
+    @contextmanager
+    def open(self) -> Iterator[sqlite3.Connection]:
+        """Open a snapshot; it begins with the first statement."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _connect_to_read(self._file)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        finally:
+            connection.rollback()
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what nobody uses; the next call opens others."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _connect_to_read(file: str) -> sqlite3.Connection:
+    """Open a connection for any thread, but for one at a time."""
+    connection = sqlite3.connect(
+        file, timeout=SQLITE_BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def _is_sqlite_file(url: URL) -> bool:

@@ -39,6 +39,7 @@ from corpus.vector_index.faiss_index import FaissVectorIndex
 from corpus.vector_index.generation_files import Base, load_base
 
 ROWS_AT_ONCE = 2000
+VECTORS_AT_ONCE = 8192  # 12 MB at 384 dimensions; a page may become a segment, and a search asks each
 logger = logging.getLogger(__name__)
 
 
@@ -348,7 +349,7 @@ def _pages_of_embeddings(
             Embedding.change_number > since,
             Chunk.chunking == scope.chunking,
         )
-        .execution_options(yield_per=ROWS_AT_ONCE)
+        .execution_options(yield_per=VECTORS_AT_ONCE)
     )
     for rows in session.execute(statement).partitions():
         yield [(row[0], row[1]) for row in rows]

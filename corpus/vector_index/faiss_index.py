@@ -36,6 +36,9 @@ class _Rows(Protocol):
     def search(self, queries: Vectors, k: int, chosen: NDArray[np.bool_]) -> tuple[Vectors, Ids]:
         """Return scores and positions of the k best among the chosen, of which there are at least k."""
 
+    def scores(self, queries: Vectors, positions: Ids) -> Vectors:
+        """Return what `search` gives some positions, shape (len(queries), len(positions))."""
+
     def vectors(self, positions: Ids) -> Vectors:
         """Return the vectors at some positions, shape (len(positions), dimension)."""
 
@@ -45,16 +48,34 @@ class _FlatRows:
 
     def __init__(self, index: Any) -> None:  # noqa: ANN401 - FAISS has no types
         self._index = index
+        # What was chosen last, and the selector made of it: most searches choose a segment's live positions.
+        self._last: tuple[NDArray[np.bool_], Any] | None = None
 
     def search(self, queries: Vectors, k: int, chosen: NDArray[np.bool_]) -> tuple[Vectors, Ids]:
         """Return scores and positions of the k best among the chosen."""
-        # Also when all positions are chosen: with a selector FAISS scans in this thread. Without one it
-        # wakes a thread a core for a single query, which costs more than it saves.
-        selector = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
-        found: tuple[Vectors, Ids] = self._index.search(
-            queries, k, params=faiss.SearchParameters(sel=selector)
-        )
+        found: tuple[Vectors, Ids] = self._index.search(queries, k, params=self._parameters(chosen))
         return found
+
+    def scores(self, queries: Vectors, positions: Ids) -> Vectors:
+        """Return the scores of some positions: to the last bit those that FAISS's search finds."""
+        scores = np.empty((len(queries), len(positions)), dtype=np.float32)
+        wanted = np.ascontiguousarray(np.broadcast_to(positions, scores.shape))
+        if scores.size:  # FAISS refuses to compute nothing
+            asked, places, given = map(faiss.swig_ptr, (queries, wanted, scores))
+            self._index.compute_distance_subset(len(queries), asked, len(positions), given, places)
+        return scores
+
+    def _parameters(self, chosen: NDArray[np.bool_]) -> Any:  # noqa: ANN401 - FAISS has no types
+        """Return the parameters of a search among the chosen; no one changes `chosen` afterwards.
+
+        Also when all positions are chosen: with a selector FAISS scans in this thread. Without one it
+        wakes a thread a core for a single query, which costs more than it saves.
+        """
+        last = self._last
+        if last is None or last[0] is not chosen:
+            selector = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+            last = self._last = (chosen, faiss.SearchParameters(sel=selector))
+        return last[1]
 
     def vectors(self, positions: Ids) -> Vectors:
         """Return the vectors at some positions."""
@@ -94,8 +115,12 @@ class _Segment:
         chosen = self.live
         if allowed is not None:
             positions = self.positions(allowed)
-            chosen = np.zeros_like(self.live)
-            chosen[positions] = self.live[positions]
+            positions = positions[chosen[positions]]
+            if len(positions) <= k:  # all of them, in any order
+                ids = np.broadcast_to(self.ids[positions], (len(queries), len(positions)))
+                return self.rows.scores(queries, positions), ids
+            chosen = np.zeros_like(chosen)
+            chosen[positions] = True
         depth = min(k, int(np.count_nonzero(chosen)))
         if depth == 0:
             return np.empty((len(queries), 0), dtype=np.float32), np.empty((len(queries), 0), dtype=np.int64)
@@ -205,4 +230,5 @@ def _best(found: Sequence[tuple[Vectors, Ids]], queries: int, k: int) -> tuple[V
     scores = np.concatenate([part[0] for part in parts], axis=1)
     ids = np.concatenate([part[1] for part in parts], axis=1)
     order = np.lexsort((ids, -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+    rows = np.arange(queries)[:, None]  # `take_along_axis` would make them anew for each
+    return scores[rows, order], ids[rows, order]

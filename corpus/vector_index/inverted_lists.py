@@ -90,11 +90,15 @@ class InvertedLists:
         positions = np.flatnonzero(chosen)
         scores, found = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         for block in _blocks(positions, _ROWS_AT_ONCE):
-            near = [queries @ self.vectors(rows).T for rows in _blocks(block, _ROWS_IN_CACHE)]
-            scores = np.concatenate([scores, *near], axis=1)
+            scores = np.concatenate([scores, self.scores(queries, block)], axis=1)
             found = np.concatenate([found, np.broadcast_to(block, (len(queries), len(block)))], axis=1)
             scores, found = _first(scores, found, k)
         return scores, found
+
+    def scores(self, queries: Vectors, positions: Ids) -> Vectors:
+        """Return the scores of some positions, shape (len(queries), len(positions))."""
+        parts = [queries @ self.vectors(rows).T for rows in _blocks(positions, _ROWS_IN_CACHE)]
+        return np.concatenate([np.empty((len(queries), 0), np.float32), *parts], axis=1)
 
     def vectors(self, positions: Ids) -> Vectors:
         """Return the vectors at some positions, shape (len(positions), dimension)."""

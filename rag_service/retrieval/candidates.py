@@ -1,6 +1,6 @@
 """Candidates: what the indexes of one or several collections offer for a query, with both scores."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,10 @@ class Place:
     allowed: Ids | None
 
 
-def rank_candidates(query: Query, places: Sequence[Place], count: int) -> list[tuple[int, Scores]]:
-    """Return at least the `count` best chunks of each index, best first; ties go by chunk id.
+def rank_candidates(query: Query, places: Sequence[Place], count: int) -> Iterator[tuple[int, Scores]]:
+    """Yield at least the `count` best chunks of each index, best first; ties go by chunk id.
+
+    Few of them are looked at, so scores are put together only then.
 
     One embedder makes cosines comparable from collection to collection; those of several embedders, and
     BM25 scores, are taken as if they were.
@@ -53,20 +55,24 @@ def rank_candidates(query: Query, places: Sequence[Place], count: int) -> list[t
         fused = dense | lexical
     else:
         fused = fuse(dense, lexical, texts=sum(len(place.indexes.lexical) for place in places))
-    order = sorted(fused, key=lambda chunk_id: (-fused[chunk_id], chunk_id))
-    return [(each, Scores(dense.get(each), lexical.get(each), fused[each])) for each in order]
+    order = sorted(sorted(fused), key=fused.__getitem__, reverse=True)  # equal ones stay in order of id
+    return ((each, Scores(dense.get(each), lexical.get(each), fused[each])) for each in order)
 
 
 def _candidates(query: Query, place: Place, count: int) -> tuple[dict[int, float], dict[int, float]]:
     """Ask both indexes, then each for the scores of what only the other one found.
 
-    Without the second step a chunk just below the cut of one index would count as fitting not at all.
+    Without the second step a chunk just below the cut of one index would count as fitting not at all. An
+    index that has found fewer than it was asked for has cut nothing off.
     """
     vector = query.vector(place.indexes)
     near = _near(vector, place.indexes, count, place.allowed)
     matching = _matching(query.words, place.indexes, count, place.allowed)
-    near |= _near(vector, place.indexes, count, _ids(matching.keys() - near.keys()))
-    matching |= _matching(query.words, place.indexes, count, _ids(near.keys() - matching.keys()))
+    only_near, only_matching = near.keys() - matching.keys(), matching.keys() - near.keys()
+    if len(near) == count:
+        near |= _near(vector, place.indexes, count, _ids(only_matching))
+    if len(matching) == count:
+        matching |= _matching(query.words, place.indexes, count, _ids(only_near))
     return near, matching
 
 
@@ -76,7 +82,9 @@ def _near(
     if vector is None or (allowed is not None and not len(allowed)):
         return {}
     scores, ids = indexes.vectors.search(vector, count, allowed=allowed)
-    return {int(each): float(score) for each, score in zip(ids[0], scores[0], strict=True) if each != -1}
+    found: dict[int, float] = dict(zip(ids[0].tolist(), scores[0].tolist(), strict=True))
+    found.pop(-1, None)  # there are fewer than `count`
+    return found
 
 
 def _matching(

@@ -10,7 +10,8 @@ from rag_service.retrieval.terms import composed
 SIMILARITY = 0.9  # Jaccard similarity of word triples from which two texts are one
 _FIRST = 2  # tell nearly all texts apart, and are found without reading on
 _WORD = re.compile(r"\w+")
-_TELLING = re.compile(r"\w*\d\w*|[^\W\d_a-z]\w+")
+# Words with a digit, and what others have from a capital on. Only where a word begins are digits looked for.
+_TELLING = re.compile(r"\b[^\W\d]*+\d\w*+|[^\W\d_a-z]\w++")
 
 
 def without_near_duplicates(passages: Iterable[Passage]) -> Iterator[Passage]:

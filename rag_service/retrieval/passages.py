@@ -1,11 +1,15 @@
 """Passages: chunks as retrieved, read from the database in one snapshot."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
+from json import loads
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, select
+from sqlalchemy import ColumnElement, Connection, bindparam, select
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from corpus.models import Chunk, Document
 
@@ -57,29 +61,50 @@ class ChunksGone(Exception):
     """Chunks were deleted or replaced after the indexes had found them."""
 
 
+ReadRows = Callable[[list[int]], Mapping[int, Sequence[Any]]]  # chunks' ids to the rows of those that exist
+
+
 def load_passages(
-    connection: Connection,
-    ranked: Sequence[tuple[int, Scores]],
-    *,
-    condition: ColumnElement[bool] | None = None,
-    at_once: int = _BATCH,
-    all_there: bool = False,
+    read: ReadRows, ranked: Iterable[tuple[int, Scores]], *, at_once: int = _BATCH, all_there: bool = False
 ) -> Iterator[Passage]:
     """Yield the chunks that still exist, in the given order; those that are gone are left out.
-
-    `condition` is asked again here, because documents can change after the indexes were searched.
 
     Raises:
         ChunksGone: with `all_there`, instead of leaving out one.
     """
     remaining = iter(ranked)
     while batch := list(islice(remaining, at_once)):
-        rows = _read(connection, (chunk_id for chunk_id, _ in batch), condition)
+        rows = read([chunk_id for chunk_id, _ in batch])
         if all_there and len(rows) < len(batch):
             raise ChunksGone
         for chunk_id, scores in batch:
             if chunk_id in rows:
                 yield _passage(rows[chunk_id], scores)
+
+
+def rows_by_id(connection: Connection, condition: ColumnElement[bool] | None) -> ReadRows:
+    """Return how rows are read: as columns, so that the statement is there already and no entity is made.
+
+    `condition` is asked again here, because documents can change after the indexes were searched.
+    """
+    statement = _BY_ID if condition is None else _BY_ID.where(condition)
+
+    def read(chunk_ids: list[int]) -> dict[int, Sequence[Any]]:
+        return {row[0]: row for row in connection.execute(statement, {"chunk_ids": chunk_ids})}
+
+    return read
+
+
+def bare_rows_by_id(connection: Connection | sqlite3.Connection) -> ReadRows:
+    """Return how rows are read without a condition; see `Database.bare_snapshot`."""
+    if isinstance(connection, Connection):
+        return rows_by_id(connection, None)
+
+    def read(chunk_ids: list[int]) -> dict[int, Sequence[Any]]:
+        found = connection.execute(_sqlite_statement(len(chunk_ids)), chunk_ids)
+        return {row[0]: (*row[:-2], loads(row[-2]), loads(row[-1])) for row in found}
+
+    return read
 
 
 _COLUMNS = (
@@ -93,29 +118,25 @@ _COLUMNS = (
     Chunk.page,
     Chunk.start,
     Chunk.end,
-    Chunk.heading_path,
-    Document.metadata_,
     Chunk.chunking,
     Chunk.position,
+    Chunk.heading_path,  # the last two are JSON
+    Document.metadata_,
 )
 _STATEMENT = select(*_COLUMNS).join(Document, Document.id == Chunk.document_id)
 _BY_ID = _STATEMENT.where(Chunk.id.in_(bindparam("chunk_ids", expanding=True)))
 
 
-def _read(
-    connection: Connection, chunk_ids: Iterable[int], condition: ColumnElement[bool] | None
-) -> dict[int, Row[*tuple[Any, ...]]]:
-    """Read rows of columns: the statement is there already, and no entity is made."""
-    statement = _BY_ID if condition is None else _BY_ID.where(condition)
-    found = connection.execute(statement, {"chunk_ids": list(chunk_ids)})
-    return {row[0]: row for row in found}
+@lru_cache(maxsize=64)
+def _sqlite_statement(count: int) -> str:
+    """Return the statement for so many ids as SQLite's driver takes it."""
+    by_id = _STATEMENT.where(Chunk.id.in_(range(count)))
+    return str(by_id.compile(dialect=sqlite_dialect(), compile_kwargs={"render_postcompile": True}))
 
 
-def _passage(row: Row[*tuple[Any, ...]], scores: Scores) -> Passage:
-    (chunk_id, document_id, external_id, title, version, collection_id, text, page, start, end, path) = row[
-        :11
-    ]
-    metadata, chunking, position = row[11:]
+def _passage(row: Sequence[Any], scores: Scores) -> Passage:
+    (chunk_id, document_id, external_id, title, version, collection_id, text, page, start, end) = row[:10]
+    chunking, position, path, metadata = row[10:]
     return Passage(
         chunk_id=chunk_id,
         document_id=document_id,

@@ -50,7 +50,7 @@ class RememberingEmbedder:
             # Outside the lock: two threads may embed the same text, but none waits for another's.
             known |= {(kind, text): row for text, row in zip(missing, embed(missing), strict=True)}
             self._keep(known)
-        return np.stack([known[kind, text] for text in texts])
+        return np.array([known[kind, text] for text in texts])  # `np.stack` takes longer for one
 
     def _recall(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Vectors]:
         with self._lock:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from corpus.collections import DEFAULT_COLLECTION, CollectionNames, collection_ids, find_collection
@@ -25,12 +25,21 @@ from rag_service.retrieval.duplicates import without_near_duplicates
 from rag_service.retrieval.filter_sql import document_condition
 from rag_service.retrieval.filters import Filter
 from rag_service.retrieval.neighbours import expand_to_neighbours
-from rag_service.retrieval.passages import ChunksGone, Passage, Scores, load_passages
+from rag_service.retrieval.passages import (
+    ChunksGone,
+    Passage,
+    ReadRows,
+    Scores,
+    bare_rows_by_id,
+    load_passages,
+    rows_by_id,
+)
 from rag_service.retrieval.remembering import RememberingEmbedder
 from rag_service.retrieval.reranking import READ_AGAIN, Rerank
 
 Mode = Literal["hybrid", "dense", "lexical"]
 Expand = Literal["none", "neighbours"]
+Ranking = Iterable[tuple[int, Scores]]  # of chunks' ids, best first; gone through once
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +137,8 @@ class Retriever:
         places = self._find_places_now(request, indexes)
         ranked = self._reranked(request, self._rank(request, places, clock))
         if request.filters is None and request.expand == "none":
-            with self._database.snapshot() as connection:
-                passages = tuple(self._best(connection, request, ranked, all_there=all_there))
+            with self._database.bare_snapshot() as connection:
+                passages = tuple(_best(bare_rows_by_id(connection), request, ranked, all_there=all_there))
         else:
             with self._database.read() as session:
                 # What a filter lets pass and what the indexes have must be of one moment.
@@ -168,23 +177,23 @@ class Retriever:
             return None
         return document_condition(request.filters, postgresql=self._database.is_postgresql)
 
-    def _rank(
-        self, request: SearchRequest, places: Sequence[Place], clock: "_Clock"
-    ) -> list[tuple[int, Scores]]:
+    def _rank(self, request: SearchRequest, places: Sequence[Place], clock: "_Clock") -> Ranking:
         with clock.embedding():
             vectors = None if request.mode == "lexical" else self._embed(request.query, places)
         words = None if request.mode == "dense" else request.query
         return rank_candidates(Query(vectors, words), places, max(request.candidates, request.top_k))
 
-    def _reranked(self, request: SearchRequest, ranked: list[tuple[int, Scores]]) -> list[tuple[int, Scores]]:
+    def _reranked(self, request: SearchRequest, ranked: Ranking) -> Ranking:
         """Put the head of the ranking into the order of the reranker, if there is one.
 
         What is gone meanwhile is not read again; the next step sees that it is gone.
         """
         if self._rerank is None:
             return ranked
+        ranked = list(ranked)
         with self._database.snapshot() as connection:
-            head = list(load_passages(connection, ranked[:READ_AGAIN], condition=self._condition(request)))
+            read = rows_by_id(connection, self._condition(request))
+            head = list(load_passages(read, ranked[:READ_AGAIN]))
         if not head:
             return ranked
         again = {
@@ -219,33 +228,15 @@ class Retriever:
         self,
         session: Session,
         request: SearchRequest,
-        ranked: Sequence[tuple[int, Scores]],
+        ranked: Ranking,
         *,
         all_there: bool = False,
     ) -> tuple[Passage, ...]:
-        passages = self._best(session.connection(), request, ranked, all_there=all_there)
+        read = rows_by_id(session.connection(), self._condition(request))
+        passages = _best(read, request, ranked, all_there=all_there)
         if request.expand == "neighbours":
             passages = expand_to_neighbours(session, passages)
         return tuple(passages)
-
-    def _best(
-        self,
-        connection: Connection,
-        request: SearchRequest,
-        ranked: Sequence[tuple[int, Scores]],
-        *,
-        all_there: bool = False,
-    ) -> list[Passage]:
-        """Read the best that are no near duplicates of better ones; seldom more are read than are wanted."""
-        found = load_passages(
-            connection,
-            ranked,
-            condition=self._condition(request),
-            at_once=request.top_k if request.per_document is None else 2 * request.top_k,
-            all_there=all_there,
-        )
-        distinct = _at_most(without_near_duplicates(found), request.per_document)
-        return list(islice(distinct, request.top_k))
 
 
 class _Clock:
@@ -266,6 +257,14 @@ class _Clock:
         """Return the time until now."""
         spent = time.perf_counter() - self._started
         return SearchTimings(embed=self._embedding * 1000, search=(spent - self._embedding) * 1000)
+
+
+def _best(read: ReadRows, request: SearchRequest, ranked: Ranking, *, all_there: bool) -> list[Passage]:
+    """Read the best that are no near duplicates of better ones; seldom more are read than are wanted."""
+    at_once = request.top_k if request.per_document is None else 2 * request.top_k
+    found = load_passages(read, ranked, at_once=at_once, all_there=all_there)
+    distinct = _at_most(without_near_duplicates(found), request.per_document)
+    return list(islice(distinct, request.top_k))
 
 
 def _names(request: SearchRequest) -> tuple[str, ...]:

@@ -1,14 +1,17 @@
-"""The number that tells whether anything was committed, on both databases."""
+"""The number that tells whether anything was committed, and bare snapshots, on both databases."""
 
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from corpus.collections import create_collection
 from corpus.database import Database
 from corpus.models import Collection
+from tests.factories import migrated_database
 from tests.fakes import FakeEmbedder
 
 
@@ -57,3 +60,48 @@ def test_a_database_in_memory_has_no_version() -> None:
     """Nobody else can see it, and another connection would be another database."""
     assert Database("sqlite://").version() is None
     assert Database("sqlite:///:memory:").version() is None
+
+
+def count(connection: Connection | sqlite3.Connection) -> int:
+    """Return how many collections a snapshot has."""
+    statement = "SELECT count(*) FROM collections"
+    if isinstance(connection, Connection):
+        return int(connection.execute(text(statement)).scalar_one())
+    return int(connection.execute(statement).fetchone()[0])
+
+
+def test_a_bare_snapshot_stays_as_it_began(database: Database) -> None:
+    """Commits beside it are seen by the next one, also where that is lent the same connection."""
+    with database.bare_snapshot() as first:
+        assert count(first) == 0
+        add(database, "notes")
+        assert count(first) == 0
+        with database.bare_snapshot() as second:  # another thread's
+            assert count(second) == 1
+    with database.bare_snapshot() as again:
+        assert count(again) == 1
+    database.close()
+    with database.bare_snapshot() as anew:
+        assert count(anew) == 1
+
+
+def test_a_bare_snapshot_survives_an_error_and_can_not_write(tmp_path: Path) -> None:
+    """SQLite's connection is lent on, in no transaction."""
+    database = migrated_database(tmp_path)
+    for _ in range(2):
+        with (
+            pytest.raises(sqlite3.OperationalError, match="readonly"),
+            database.bare_snapshot() as connection,
+        ):
+            connection.execute("DELETE FROM collections")  # type: ignore[call-overload]
+    with database.bare_snapshot() as connection:
+        assert count(connection) == 0
+    database.close()
+
+
+def test_a_database_in_memory_is_read_as_it_is() -> None:
+    """A connection of its own would see another database."""
+    database = Database("sqlite://")
+    with database.bare_snapshot() as connection:
+        assert isinstance(connection, Connection)
+    database.close()

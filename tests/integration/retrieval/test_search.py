@@ -1,7 +1,9 @@
 """Searching: modes, filters, several collections, what is read from the database."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from tests.integration.retrieval.shelf import Shelf
 GENERATORS = "Orson Kovacs keeps the two diesel generators."
 CAFE = "The café of Ilse Brandt opens at half past six."
 SHIP = "A ship brings fuel and flour every second month."
+NONE = Scores(None, None, 0.0)
 MODES: list[Mode] = ["hybrid", "dense", "lexical"]
 
 
@@ -100,7 +103,7 @@ def after_ranking(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]
     """Changes that are committed after the indexes have answered and before passages are read, one each."""
     changes: list[Callable[[], object]] = []
 
-    def rank_then_change(query: Query, places: Sequence[Place], count: int) -> list[tuple[int, Scores]]:
+    def rank_then_change(query: Query, places: Sequence[Place], count: int) -> Iterator[tuple[int, Scores]]:
         ranked = rank_candidates(query, places, count)
         if changes:
             changes.pop()()
@@ -216,9 +219,23 @@ def test_a_search_takes_one_select_when_nothing_changed(shelf: Shelf) -> None:
         shelf.found(query)
     statements: list[str] = []
     event.listen(shelf.database.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    with shelf.database.bare_snapshot() as connection:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(statements.append)  # the search is lent the same one
     assert shelf.found("diesel")[0] == GENERATORS
     selects = [statement for statement in statements if statement.startswith("SELECT")]
     assert len(selects) == (3 if shelf.database.is_postgresql else 1)
+
+
+def test_passages_are_read_alike_with_a_filter_and_without(shelf: Shelf) -> None:
+    """On SQLite two ways lead to the rows."""
+    shelf.add("A list of diesel prices.", title="Prices", year=1, tags=["a", None])
+    marked = parse_filter({"type": "eq", "key": "year", "value": 1})
+    for query in ("diesel", "diesel prices"):
+        found = [passage for passage in shelf.search(query).passages if passage.metadata.get("year") == 1]
+        assert [replace(each, scores=NONE) for each in found] == [
+            replace(each, scores=NONE) for each in shelf.search(query, filters=marked).passages
+        ]
 
 
 def test_a_chunk_without_a_vector_yet_is_found_by_its_words(shelf: Shelf) -> None:

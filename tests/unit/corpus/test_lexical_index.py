@@ -175,6 +175,21 @@ def test_one_allowed_in_many_is_found() -> None:
     assert index.search("penguin", 3, allowed=np.arange(5000)) == []
 
 
+def test_few_ids_and_many_are_found_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids looked up one by one give the scores that a set of them gives, and that no filter gives."""
+    random = np.random.default_rng(3)
+    index = index_of(*(" ".join(random.choice(["ice", "snow", "KX-204", "sea"], 6)) for _ in range(300)))
+    query = "ice ice on the KX-204"
+    unfiltered = dict(index.search(query, 300))
+    for count in (1, 9, 30):
+        allowed = np.sort(random.choice(300, count, replace=False))
+        few = index.search(query, 300, allowed=allowed)
+        monkeypatch.setattr(lexical_index, "FEW_IDS", 0)
+        assert index.search(query, 300, allowed=allowed) == few
+        monkeypatch.undo()
+        assert dict(few) == {each: unfiltered[each] for each in allowed if each in unfiltered}
+
+
 def test_a_wide_filter_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """A filter that keeps half, but none of the best, still finds all that it keeps."""
     monkeypatch.setattr(lexical_index, "MOST_SELECTIVE_CHECKED", 2)

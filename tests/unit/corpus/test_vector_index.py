@@ -139,6 +139,32 @@ def test_filter_keeps_one_in_many() -> None:
     assert index.search(unit_vectors(1), 2, allowed=array([]))[1].tolist() == [[-1, -1]]
 
 
+def test_scores_do_not_depend_on_how_many_are_allowed(tmp_path: Path) -> None:
+    """What is allowed is scored alike to the last bit with a scan and without, in a base and behind it."""
+    vectors = unit_vectors(600, dimension=384)
+    arguments = {"embedder": "e@1", "chunking": "e/8/0", "change_number": 1}
+    write_base(tmp_path, np.arange(300), vectors[:300], index_type="flat", **arguments)  # type: ignore[arg-type]
+    index = FaissVectorIndex(384, load_base(tmp_path))
+    index.add(np.arange(300, 600), vectors[300:])
+    query = unit_vectors(1, seed=5, dimension=384)
+    scores, ids = index.search(query, 600)
+    exact = dict(zip(ids[0].tolist(), scores[0].tolist(), strict=True))
+    allowed = array([3, 77, 299, 300, 512, 9999])
+    for k in (2, 5, 8):
+        scores, ids = index.search(query, k, allowed=allowed)
+        wanted = sorted(((exact[each], each) for each in allowed[:-1].tolist()), reverse=True)[:k]
+        assert list(zip(scores[0].tolist(), ids[0].tolist(), strict=True))[: len(wanted)] == wanted
+
+
+def test_a_query_of_no_numbers_finds_nothing() -> None:
+    """NaN is near to nothing, with a filter and without."""
+    index = FaissVectorIndex(DIMENSION)
+    index.add(array([1, 2, 3]), unit_vectors(3))
+    query = np.full((1, DIMENSION), np.nan, dtype=np.float32)
+    assert index.search(query, 3)[1].tolist() == [[-1, -1, -1]]
+    assert index.search(query, 3, allowed=array([1, 2]))[1].tolist() == [[-1, -1, -1]]
+
+
 def test_equal_scores_come_in_order_of_id() -> None:
     """The same vector under several ids, in several segments, comes out with the smallest id first."""
     index = FaissVectorIndex(DIMENSION)
