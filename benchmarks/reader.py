@@ -22,7 +22,8 @@ from rag_service.evaluation.measures import contains_gold
 from rag_service.evaluation.retrieval import opened_set
 from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.reader import SHIPPED_READER, load_reader
+from rag_service.retrieval.reader import load_reader
+from rag_service.retrieval.readers import SHIPPED_READER
 from rag_service.retrieval.readings import Reading, answer_logit
 from rag_service.retrieval.remembering import RememberingEmbedder
 

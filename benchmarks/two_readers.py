@@ -39,7 +39,7 @@ from rag_service.answering.two_readers import Said, Told, agree, hopeless, settl
 from rag_service.evaluation.measures import contains_gold, token_f1, without_markers
 from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.reader import configured_reader
+from rag_service.retrieval.readers import configured_reader
 
 FOLDS = 10
 

@@ -1,9 +1,7 @@
 """What a worker does beside its jobs: find new ones, and see that none is forgotten."""
 
-import ctypes
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -110,16 +108,6 @@ def tidy_generations(database: Database, generations_dir: Path) -> None:
     """Discard what nobody will use: generations that were given up, and folders without a row."""
     discard_abandoned(database, generations_dir)
     sweep_generation_folders(database, generations_dir)
-
-
-def give_back_memory() -> None:
-    """Return what was freed to the system, where the C library is glibc.
-
-    A batch's activations have another size each time, so that glibc's heap gets holes and grows to nearly
-    twice what is in use. Costs some 30 ms, the next batch's page faults included.
-    """
-    with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def forget_finished_workflows() -> None:

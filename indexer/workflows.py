@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Self
 
 from corpus.database import Database
+from corpus.memory import give_back_memory
 from corpus.originals import Originals
 from indexer import durable
 from indexer.caretaker import (
     Duty,
     JobQueuer,
     forget_finished_workflows,
-    give_back_memory,
     start_due_compactions,
     take_over_from_the_dead,
     tidy_generations,

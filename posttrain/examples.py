@@ -92,8 +92,7 @@ def load_examples(path: Path) -> list[Example]:
 def pack(examples: Sequence[Example], *, max_length: int, seed: int) -> list[Row]:
     """Shuffle, then fill rows: an example goes into the first of the last few rows that has room.
 
-    The same examples and seed give the same rows, which is what makes training resumable. The longest stands
-    first in a row: so those about as long can attend together (`packed_attention.side_by_side`).
+    The same examples and seed give the same rows, which is what makes training resumable.
     """
     order = list(range(len(examples)))
     Random(seed).shuffle(order)  # noqa: S311 - an order of data, no secret
@@ -108,7 +107,7 @@ def pack(examples: Sequence[Example], *, max_length: int, seed: int) -> list[Row
         row.take(example)
         if len(still_open) > _OPEN_ROWS:
             done.append(still_open.pop(0))
-    return [Row(tuple(sorted(row.examples, key=lambda each: -len(each.ids)))) for row in (*done, *still_open)]
+    return [Row(tuple(row.examples)) for row in (*done, *still_open)]
 
 
 @dataclass(slots=True)

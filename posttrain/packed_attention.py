@@ -2,11 +2,10 @@
 
 On a CPU one conversation comes after the other: that costs a fraction of one masked product over the row,
 because most of that product would be masked out. A GPU would spend its time on starting so many small
-products: there conversations about as long are laid side by side, padded, and attend in one product.
+products: there the conversations are laid side by side, padded to the longest, and attend in one product.
 """
 
 from functools import lru_cache
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,6 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 NAME = "packed"
-_SHORTEST = 0.7  # of the longest in a group
 
 
 def _attend(
@@ -46,36 +44,10 @@ def _attend(
 def side_by_side(
     query: Tensor, key: Tensor, value: Tensor, scaling: float, lengths: tuple[int, ...]
 ) -> Tensor:
-    """Return what `_attend` does, from one product for each group of conversations about as long.
+    """Return what `_attend` does, from one product over all conversations.
 
     What pads a conversation stands behind it, where a causal product never looks.
     """
-    groups = groups_by_length(lengths)
-    counts = [sum(group) for group in groups]
-    queries, keys, values = (torch.split(each, counts, 2) for each in (query, key, value))
-    mixed = [
-        _laid_out(queries[number], keys[number], values[number], scaling, group)
-        for number, group in enumerate(groups)
-    ]
-    return torch.cat(mixed, dim=1)
-
-
-def groups_by_length(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Cut a row's lengths, the longest first, where padding to the first of a group would cost too much.
-
-    A row in another order is one group.
-    """
-    if any(later > former for former, later in pairwise(lengths)):
-        return [lengths]
-    groups: list[list[int]] = []
-    for length in lengths:
-        if not groups or length < _SHORTEST * groups[-1][0]:
-            groups.append([])
-        groups[-1].append(length)
-    return [tuple(group) for group in groups]
-
-
-def _laid_out(query: Tensor, key: Tensor, value: Tensor, scaling: float, lengths: tuple[int, ...]) -> Tensor:
     places = _places(lengths, query.device)
     batch, longest = len(lengths), max(lengths)
 
@@ -93,7 +65,7 @@ def _laid_out(query: Tensor, key: Tensor, value: Tensor, scaling: float, lengths
     return rows.index_select(0, places).view(1, -1, heads, size)
 
 
-@lru_cache(maxsize=64)  # all layers of a row ask for the same
+@lru_cache(maxsize=4)  # all layers of a row ask for the same
 def _places(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     """Return where each token of a row stands once its conversations are laid side by side."""
     longest = max(lengths)

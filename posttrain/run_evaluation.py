@@ -22,7 +22,7 @@ from posttrain.sampling import load_sampler
 from rag_service.answering.conversation import Record
 from rag_service.answering.local_model import load_chat_model
 from rag_service.evaluation.measures import Estimate
-from rag_service.retrieval.reader import configured_reader
+from rag_service.retrieval.readers import configured_reader
 
 _CHAT = "chat"
 Sets = Mapping[str, Sequence[Record]]

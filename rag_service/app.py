@@ -251,7 +251,7 @@ def configured_reranker(settings: Settings) -> "Rerank | None":
     """
     if not settings.reranker:
         return None
-    from rag_service.retrieval.reader import quick_reader  # noqa: PLC0415 - see above
+    from rag_service.retrieval.readers import quick_reader  # noqa: PLC0415 - see above
     from rag_service.retrieval.readings import as_reranker  # noqa: PLC0415 - see above
     from rag_service.retrieval.reranking import load_reranker  # noqa: PLC0415 - see above
 
@@ -293,7 +293,7 @@ def _make_answerer(
 @cache
 def _load_reader(folder: str) -> "Read | None":
     """The same for every chat model that answers in this process."""
-    from rag_service.retrieval.reader import configured_reader  # noqa: PLC0415 - see above
+    from rag_service.retrieval.readers import configured_reader  # noqa: PLC0415 - see above
 
     return configured_reader(folder)
 

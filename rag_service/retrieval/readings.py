@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.question_types import needs_a_sum
 
 MOST_MARGIN = 8.0  # beyond, a logit says no more
 _LONGEST_ANSWER = 40  # tokens
-_CLOSELY = 3  # passages that are read with care
 _READ_AGAIN = 0.05  # what a reader's logit of 1 counts beside a fused score
 
 
@@ -68,38 +66,6 @@ def joined(windows: Sequence[Reading]) -> Reading:
 
 
 Read = Callable[[str, Sequence[Passage]], Sequence[Reading]]  # a question and passages: a reading of each
-
-
-def read_closely(quick: Read, careful: Read) -> Read:
-    """Return what reads all passages quickly, and with care the few in which that finds an answer likeliest.
-
-    There the mean of both counts: where one is sure and the other is not, they are seldom right. A careful
-    reader over the best three of five tells as much as over all of them, and its time goes with what it reads
-    (docs/decisions/0088-a-larger-reader-reads-again.md). A sum is no words that any reader finds.
-    """
-
-    def read(question: str, passages: Sequence[Passage]) -> Sequence[Reading]:
-        readings = list(quick(question, passages))
-        if needs_a_sum(question):
-            return readings
-        ranked = sorted(range(len(readings)), key=lambda place: -answer_logit(readings[place]))
-        best = sorted(ranked[:_CLOSELY])
-        again = careful(question, [passages[place] for place in best])
-        for place, reading in zip(best, again, strict=True):
-            readings[place] = mean_of(readings[place], reading)
-        return readings
-
-    return read
-
-
-def mean_of(one: Reading, other: Reading) -> Reading:
-    """Return the mean of two readings of one text by the same tokens."""
-    return Reading(
-        (one.relevance + other.relevance) / 2,
-        one.spans,
-        (one.starts + other.starts) * np.float32(0.5),
-        (one.ends + other.ends) * np.float32(0.5),
-    )
 
 
 def as_reranker(read: Read) -> Callable[[str, Sequence[Passage]], Sequence[float]]:

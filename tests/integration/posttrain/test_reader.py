@@ -40,7 +40,8 @@ from rag_service.answering.conversation import Record, SourcePassage, user
 from rag_service.retrieval.pairs import MOST_TOKENS, PairTokenizer
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.reader import BASE, WORDS, Reader, ReaderConfig, load_reader, read_shards
-from rag_service.retrieval.readings import Read, Reading, read_closely
+from rag_service.retrieval.readers import read_closely
+from rag_service.retrieval.readings import Read, Reading
 from tests.passages import passage
 
 TEXT = "Agnes burns 13 litres of diesel an hour. Bertil burns 15 litres."

@@ -1,6 +1,8 @@
 """Worked solutions become calculator calls."""
 
-from posttrain.data.arithmetic import import_gsm8k, import_mawps, infix
+from decimal import Decimal
+
+from posttrain.data.arithmetic import computes, import_gsm8k, import_mawps, infix, renumbered_mawps
 from posttrain.data.files import Json
 
 SOLUTION = "She sold 48/2 = <<48/2=24>>24 clips in May.\nThat is 48+24 = <<48+24=72>>72 in all.\n#### 72"
@@ -32,6 +34,37 @@ def test_mawps_placeholders_are_filled_and_the_equation_is_written_out() -> None
     (record,) = import_mawps([row])
     assert record.messages[0].text == "Mary needs 8 cups. She has 2. How many more?"
     assert [part.text for part in record.messages[1].parts] == ["8-2", "6", "The answer is 6."]
+
+
+def test_a_problem_with_other_numbers_stays_the_same_problem() -> None:
+    """Digits, order, a whole result and the side of the split stay; the expression follows the numbers."""
+    row = {
+        "Question": "Ann has number0 eggs and puts them into boxes of number1 . How many boxes ?",
+        "Numbers": "24.0 8.0",
+        "Equation": "/ number0 number1",
+        "Answer": "3.0",
+    }
+    (original,) = import_mawps([row])
+    made = list(renumbered_mawps([row], times=5))
+
+    assert made
+    for record in made:
+        expression, result = (part.text for part in record.messages[1].parts[:2])
+        eggs, boxes = (int(number) for number in expression.split("/"))
+        assert 10 <= eggs <= 99
+        assert 2 <= boxes <= 9
+        assert computes(expression, result)
+        assert Decimal(result) == eggs // boxes
+        assert f"{eggs} eggs" in record.messages[0].text
+        assert record.split == original.split
+    assert len({record.messages[0].text for record in made}) > 1
+    assert "24 eggs" not in {record.messages[0].text for record in made}
+
+
+def test_a_problem_without_numbers_that_fit_is_left_out() -> None:
+    """One and nothing are said as words are: no other number takes their place."""
+    row = {"Question": "number0 is number0 ?", "Numbers": "1.0", "Equation": "+ number0 0", "Answer": "1.0"}
+    assert not list(renumbered_mawps([row], times=3))
 
 
 def test_nested_prefix_keeps_its_brackets() -> None:

@@ -1,4 +1,4 @@
-"""What a worker does beside its jobs."""
+"""What was freed goes back to the system."""
 
 import ctypes
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.caretaker import give_back_memory
+from corpus.memory import give_back_memory
 
 
 def resident_mb() -> float:
