@@ -146,12 +146,12 @@ class BertNetwork:
         self._config = config
         weights = _Weights(tensors, precision)
         self._words = weights["embeddings.word_embeddings.weight"]
-        self._kinds = weights.maybe("embeddings.token_type_embeddings.weight")
         self._positions = weights["embeddings.position_embeddings.weight"]
         self._first_norm = weights.norm("embeddings.LayerNorm", config.epsilon)
         self._layers = [_read_layer(weights, f"encoder.layer.{i}", config) for i in range(config.layers)]
         by_distance = weights.maybe("encoder.relative_attention_bias.weight")
         self._nearness = None if by_distance is None else _nearness(by_distance, len(self._positions))
+        self._kinds = weights["embeddings.token_type_embeddings.weight"] if by_distance is None else None
         self.dimension = self._words.shape[1]
         self._inner = len(self._layers[0].widen_bias)
         self._spare: deque[Tensor] = deque(maxlen=1)  # the last batch's memory: new one has to be cleared

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,25 +136,37 @@ class _SqliteSnapshots:
     def __init__(self, file: str) -> None:
         self._file = file
         self._idle: deque[sqlite3.Connection] = deque()
+        self._times_closed = 0
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
-        """Open a snapshot; it begins with the first statement."""
+        """Open a snapshot; it begins with the first statement.
+
+        After an error the connection is closed: a statement that was left midway would keep its snapshot.
+        """
+        times_closed = self._times_closed
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = _connect_to_read(self._file)
+        whole = False
         try:
             connection.execute("BEGIN")
             yield connection
-        finally:
             connection.rollback()
-            self._idle.append(connection)
+            whole = times_closed == self._times_closed
+        finally:
+            if whole:
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     def close(self) -> None:
-        """Close what nobody uses; the next call opens others."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close what nobody uses, and what is lent once it comes back; the next call opens others."""
+        self._times_closed += 1
+        with suppress(IndexError):  # the last one may just have been lent
+            while True:
+                self._idle.pop().close()
 
 
 def _connect_to_read(file: str) -> sqlite3.Connection:

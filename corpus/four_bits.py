@@ -1,10 +1,10 @@
 """Matrices in four bits a number, for files: a quarter of half precision, at little loss for a reader.
 
-Each 32 numbers of a row share a scale in half precision, and each is one of 16 levels of it, as in GGUF's
-Q4_0. They are for keeping and sending: what computes makes floats of them first.
+Each 32 numbers of a row share a scale in half precision, and each is one of 15 levels of it, as far below
+nothing as above. They are for keeping and sending: what computes makes floats of them first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -29,18 +29,35 @@ def pack(name: str, tensor: Tensor) -> dict[str, Tensor]:
     return {name + FOUR: whole[:, ::2] | (whole[:, 1::2] << 4), name + SCALES: scales}
 
 
-def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors with every packed matrix as floats again, under its own name; without scales none."""
-    found: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        plain = name.removesuffix(FOUR)
-        if plain != name and plain + SCALES in tensors:
-            found[plain] = _matrix(tensor, tensors[plain + SCALES])
-        elif not name.endswith((FOUR, SCALES)):
-            found[name] = tensor
-    return found
+class Unpacking(Mapping[str, Tensor]):
+    """Tensors by name, each packed matrix as floats under its own: made when it is asked for, and not kept.
+
+    All at once they would be eight times the file. A matrix without its scales is not there.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        plain = [name for name in tensors if not name.endswith((FOUR, SCALES))]
+        packed = [name.removesuffix(FOUR) for name in tensors if name.endswith(FOUR)]
+        self._names = dict.fromkeys([*plain, *(name for name in packed if name + SCALES in tensors)])
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return a tensor."""
+        if name not in self._names:
+            raise KeyError(name)
+        if name in self._tensors:
+            return self._tensors[name]
+        return _matrix(self._tensors[name + FOUR], self._tensors[name + SCALES])
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._names)
 
 
 def _matrix(bytes_: Tensor, scales: Tensor) -> Tensor:
     levels = torch.stack((bytes_ & 15, bytes_ >> 4), dim=-1).reshape(len(bytes_), -1, GROUP)
-    return ((levels.float() - _ZERO) * scales.float()[..., None]).reshape(len(bytes_), -1)
+    return levels.float().sub_(_ZERO).mul_(scales.float()[..., None]).reshape(len(bytes_), -1)

@@ -1,7 +1,7 @@
 """Importers of arithmetic: worked solutions become calculator calls with their results."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from random import Random
@@ -9,7 +9,7 @@ from random import Random
 from posttrain.data.files import Json
 from posttrain.data.reading import Source, split_of
 from rag_service.answering.calculator import CalculationError, calculate
-from rag_service.answering.conversation import Meta, Part, Record, assistant, user
+from rag_service.answering.conversation import Meta, Part, Record, Split, assistant, user
 
 GSM8K = Source("GSM8K", "MIT")
 MAWPS = Source("MAWPS", "MIT")
@@ -70,20 +70,28 @@ def import_mawps(rows: Iterable[dict[str, str]]) -> Iterator[Record]:
 def renumbered_mawps(rows: Iterable[dict[str, str]], *, times: int, seed: int = 0) -> Iterator[Record]:
     """Yield MAWPS's problems with other numbers, each up to `times` times: what stays is which sum it is.
 
-    Numbers keep their digits before and behind the point, and their order; the result stays above or below
-    nothing, and whole if it was. All forms of a problem are on the side of the problem itself.
+    Numbers keep their digits before and behind the point, and their order, but 0 and 1, which are said as
+    words are; the result stays above, below or at nothing, and whole if it was. A problem that is held back,
+    with whatever numbers, has no forms to train on.
     """
     random = Random(seed)  # noqa: S311 - variety, not secrecy
-    for number, row in enumerate(rows):
+    every = list(rows)
+    held = {row["Question"] for row in every if _split(row) != "train"}
+    for number, row in enumerate(every):
+        if row["Question"] in held and _split(row) == "train":
+            continue
         old = [_plain(value) for value in row["Numbers"].split()]
         first, was = infix(row["Equation"].split(), old), _plain(row["Answer"])
         if first is None or not computes(first, was):
             continue
-        original = _problem("", row["Question"], old, first, was)
         for turn in range(times):
             if drawn := _renumbered(row["Equation"].split(), old, was, random):
                 made = _problem(f"mawps-{number}-{turn}", row["Question"], *drawn)
-                yield replace(made, split=original.split)
+                yield replace(made, split=_split(row))
+
+
+def _split(row: Mapping[str, str]) -> Split:
+    return split_of(_fill(row["Question"], [_plain(value) for value in row["Numbers"].split()]))
 
 
 def _renumbered(
@@ -100,7 +108,7 @@ def _renumbered(
             result = calculate(expression).result
         except CalculationError:
             continue
-        same_sign = (Decimal(result) > 0) == (Decimal(was) > 0)
+        same_sign = _sign(result) == _sign(was)
         whole = "." not in result or "." in was
         if same_sign and whole and len(result) <= _LONGEST_RESULT:
             return values, expression, result
@@ -108,14 +116,20 @@ def _renumbered(
 
 
 def _order(values: list[str]) -> list[int]:
-    return sorted(range(len(values)), key=lambda place: Decimal(values[place]))
+    """Return each number's rank; equal ones have the same."""
+    distinct = sorted({Decimal(value) for value in values})
+    return [distinct.index(Decimal(value)) for value in values]
+
+
+def _sign(value: str) -> int:
+    return (Decimal(value) > 0) - (Decimal(value) < 0)
 
 
 def _other(value: str, random: Random) -> str:
     """Return a number of as many digits; small ones, of which there are few, of the same size."""
     whole, _, behind = value.partition(".")
     least = 2 if len(whole) == 1 else 10 ** (len(whole) - 1)
-    drawn = str(random.randint(least, 10 ** len(whole) - 1)) if whole.strip("01") else whole
+    drawn = whole if whole in {"0", "1"} else str(random.randint(least, 10 ** len(whole) - 1))
     return f"{drawn}.{''.join(random.choices('123456789', k=len(behind)))}" if behind else drawn
 
 

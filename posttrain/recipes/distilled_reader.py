@@ -105,7 +105,7 @@ def prepare(sources: Path, work: Path, questions: Path, passages: Path, teacher:
 def _unlabelled(
     sets: Mapping[str, Sequence[Record]], tokenizer: PairTokenizer, random: Random
 ) -> Iterator[ReaderExample]:
-    """Yield each question with the passages that match it best, the ones that hold its answer among them."""
+    """Yield each question with the passages that match it best but its own; some may hold its answer."""
     from posttrain.data.distractors import PassagePool
     from posttrain.data.grounded import grounded_of
 

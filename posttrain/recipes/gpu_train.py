@@ -7,7 +7,7 @@ BASE is the base model's folder or GGUF file, MIX what `rag-train mix` wrote. `t
 home: a GPU need not wait for a tokenizer. A PLAN is ``rank/learning-rate/epochs/tokens-a-step/seconds``, such
 as ``64/8e-4/2/32768/600``: after so many seconds (0: whenever it is) it is at its end. All are compared by
 development loss; the best is written to OUT in half precision, in files below 16 MB. WORK keeps checkpoints:
-a plan that was cut off goes on from its last one. With ADAPTER all go on from there; its rank is theirs.
+a plan that was cut off goes on from its last one. With ADAPTER all go on from there; they must have its rank.
 """
 
 # ruff: noqa: INP001, T201 - a script, run by its path

@@ -16,7 +16,7 @@ import torch
 from corpus.bert_encoder import BertConfig, BertNetwork, read_tensors
 from corpus.embedding import find_model, hash_weights
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
-from corpus.four_bits import unpacked
+from corpus.four_bits import Unpacking
 from corpus.text_encoding import batches_by_length
 from rag_service.retrieval.pairs import Pair, PairTokenizer
 from rag_service.retrieval.passages import Passage
@@ -70,17 +70,20 @@ class Reader:
         config = BertConfig.read(base)
         if config is None:
             raise ModelError(f"{base} is no plain BERT model, which the reader in {folder} needs.")
-        tensors = read_shards(folder)
-        if f"{SPAN}.weight" not in tensors or f"{RELEVANCE}.weight" not in tensors:
-            raise ModelError(f"The reader in {folder} is not whole; get it again.")
         own = ReaderConfig.read(folder / CONFIG_FILE)
+        saved = _shards(folder)
         if own.layers:
             config = replace(config, layers=own.layers, heads=own.heads, epsilon=own.epsilon)
-        else:
-            tensors[WORDS] = read_tensors(base / "model.safetensors")[WORDS]
-        self._network = BertNetwork(tensors, config)
-        self._span = tensors[f"{SPAN}.weight"].float(), tensors[f"{SPAN}.bias"].float()
-        self._relevance = tensors[f"{RELEVANCE}.weight"].float(), tensors[f"{RELEVANCE}.bias"].float()
+        try:
+            words = {} if own.layers else {WORDS: read_tensors(base / "model.safetensors")[WORDS]}
+            tensors = Unpacking(words | saved)
+            self._network = BertNetwork(tensors, config)
+            self._span, self._relevance = (
+                (tensors[f"{head}.weight"].float(), tensors[f"{head}.bias"].float())
+                for head in (SPAN, RELEVANCE)
+            )
+        except (KeyError, ModelError) as error:
+            raise ModelError(f"The reader in {folder} is not whole ({error}); get it again.") from error
         self._tokenizer = PairTokenizer(base)
 
     def read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
@@ -112,8 +115,12 @@ class Reader:
 
 def read_shards(folder: Path) -> dict[str, torch.Tensor]:
     """Read a reader's tensors from all of its files; what is packed comes as floats."""
+    return dict(Unpacking(_shards(folder)))
+
+
+def _shards(folder: Path) -> dict[str, torch.Tensor]:
     shards = sorted(folder.glob("reader*.safetensors"))
-    return unpacked({name: tensor for shard in shards for name, tensor in read_tensors(shard).items()})
+    return {name: tensor for shard in shards for name, tensor in read_tensors(shard).items()}
 
 
 def load_reader(folder: Path) -> Reader:

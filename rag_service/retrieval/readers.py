@@ -1,6 +1,7 @@
 """Which readers read passages: one, or a quick one over all of them and a careful one over the best."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,11 @@ def configured_reader(setting: str) -> Read | None:
     return read_closely(quick, larger.read)
 
 
+@cache
 def quick_reader(setting: str) -> Read | None:
     """Return the one for many passages: as `configured_reader`, but of those that are shipped the smaller.
 
-    Errors are those of `load_reader`.
+    The same for whoever asks in this process. Errors are those of `load_reader`.
     """
     if setting == "none" or (not setting and not SHIPPED_READER.is_dir()):
         return None

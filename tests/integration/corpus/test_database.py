@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,25 @@ def test_a_bare_snapshot_survives_an_error_and_can_not_write(tmp_path: Path) -> 
     with database.bare_snapshot() as connection:
         assert count(connection) == 0
     database.close()
+
+
+def test_a_statement_that_an_error_left_midway_keeps_no_snapshot(tmp_path: Path) -> None:
+    """Nor does a connection that was lent while all were closed come back."""
+    database = migrated_database(tmp_path)
+    add(database, "notes")
+    add(database, "more")
+    left = []
+    with suppress(ValueError), database.bare_snapshot() as connection:
+        rows = connection.execute("SELECT id FROM collections")  # type: ignore[call-overload]
+        left.append((rows, rows.fetchone()))
+        raise ValueError
+    add(database, "last")
+    with database.bare_snapshot() as connection:
+        assert count(connection) == 3
+        database.close()
+        assert count(connection) == 3
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")  # type: ignore[call-overload]
 
 
 def test_a_database_in_memory_is_read_as_it_is() -> None:

@@ -1,6 +1,7 @@
 """The reader on a tiny BERT: what it learns from, that it learns, and that it is served as it was trained."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
@@ -297,6 +298,19 @@ def test_a_reader_of_another_kind_is_kept_in_four_bits(base: Path, teacher: Teac
     pair = some_examples(base)[0].pair
     wanted = starts[0, pair.first_of_text : len(pair.ids) - 1] - starts[0, 0]
     assert np.corrcoef(reading.starts, wanted.numpy())[0, 1] > 0.7  # about 0 where a part is in a wrong place
+
+
+def test_a_reader_that_lacks_a_matrix_says_where_it_lies(
+    base: Path, teacher: Teacher, tmp_path: Path
+) -> None:
+    """A file that was not copied along, and levels without their scales."""
+    save_larger(teacher, tmp_path, base_sha256=hash_weights(base))
+    (file,) = tmp_path.glob("*.safetensors")
+    saved = load_file(file)
+    for gone in ("span.bias", "encoder.layer.0.output.dense.weight.scales", WORDS + ".four"):
+        save_file({name: each for name, each in saved.items() if name != gone}, file)
+        with pytest.raises(ModelError, match=re.escape(f"The reader in {tmp_path} is not whole")):
+            Reader(tmp_path, base)
 
 
 def test_pairs_come_back_as_they_were_written(base: Path, tmp_path: Path) -> None:

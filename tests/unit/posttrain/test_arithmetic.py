@@ -67,6 +67,36 @@ def test_a_problem_without_numbers_that_fit_is_left_out() -> None:
     assert not list(renumbered_mawps([row], times=3))
 
 
+def test_ten_and_a_hundred_are_numbers_like_others() -> None:
+    """Only 0 and 1 stay; what came to nothing still does."""
+    row = {
+        "Question": "Ann had number0 eggs and gave number1 away . How many are left ?",
+        "Numbers": "100.0 10.0",
+        "Equation": "- number0 number1",
+        "Answer": "90.0",
+    }
+    assert {each.messages[1].parts[0].text for each in renumbered_mawps([row], times=3)} - {"100-10"}
+    none_left = row | {"Numbers": "50.0 50.0", "Answer": "0.0"}
+    made = list(renumbered_mawps([none_left] * 20, times=3))
+    assert made
+    assert all(each.meta.gold == ("0",) for each in made)
+
+
+def test_a_problem_that_is_held_back_has_no_forms_in_training() -> None:
+    """MAWPS asks the same with other numbers; the split goes by the numbers too."""
+    rows = [
+        {
+            "Question": "Ann has number0 eggs and gets number1 more . How many has she ?",
+            "Numbers": f"{count}.0 3.0",
+            "Equation": "+ number0 number1",
+            "Answer": f"{count + 3}.0",
+        }
+        for count in range(10, 90)
+    ]
+    assert {each.split for each in import_mawps(rows)} == {"train", "dev"}
+    assert {each.split for each in renumbered_mawps(rows, times=1)} == {"dev"}
+
+
 def test_nested_prefix_keeps_its_brackets() -> None:
     """Only the outermost brackets are dropped; a broken formula is none."""
     assert infix(["/", "+", "number0", "number1", "2"], ["3", "5"]) == "(3+5)/2"
