@@ -185,10 +185,14 @@ def _split_section(text: str, section: _Section, limits: _Limits) -> Iterator[tu
             yield section.start, section.end, count
             return
     tokens = _tokenize(text, section.start, section.end, limits.token_spans)
+    reached = section.start
     for first, last in _pack(tokens, room, min(limits.overlap, room // 3)):
         start = tokens.starts[first] if first else section.start
         end = tokens.starts[last] if last < len(tokens.starts) else section.end
-        yield from _fitting(text, start, end, section.path, limits)
+        for piece in _fitting(text, start, end, section.path, limits):
+            if piece[1] > reached:  # half of a chunk may lie in what it shares with the one before
+                yield piece
+                reached = piece[1]
 
 
 def _fitting(

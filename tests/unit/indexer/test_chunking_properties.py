@@ -119,3 +119,13 @@ def test_place_never_starves_the_text(title: str, path: list[str], text: str) ->
     assert place == "" or place.endswith("\n")
     assert len(place) <= 204
     assert len(real_spans(place)) <= MAX_TOKENS // 2 + MAX_TOKENS // 4
+
+
+def test_half_of_a_chunk_that_lies_in_the_one_before_is_left_out() -> None:
+    """Thai cut inside words has more tokens than planned; the first half was all overlap."""
+    hebrew, family, thai = "מה נשמע? שלום.", "👩‍👩‍👧 🇸🇪", "ก็ที่นี่"
+    text = hebrew * 6 + family * 60 + hebrew + thai * 60
+    chunks = chunks_of(ParsedDocument(text, "text/plain"), "", real_spans, 35)
+    ends = [chunk.end for chunk in chunks]
+    assert ends == sorted(set(ends))
+    assert ends[-1] == len(text)

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import (
@@ -177,6 +177,7 @@ MAGICS = [
 NAMES = ["a", "a.md", "a.csv", "a.rst", "a.org", "a.json", "a.eml", "a.xml", "a.html"]
 
 
+@settings(deadline=None)  # the first parse of a kind loads its library
 @given(
     head=st.sampled_from(MAGICS),
     body=st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)),
