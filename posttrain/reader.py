@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ class ReaderInTraining(nn.Module):
     def forward(self, batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the logits of starts and ends, shape (batch, length) each, and of relevance, (batch,)."""
         device = self.span.weight.device
-        ids, kinds, mask, allowed = (each.to(device) for each in _tensors(batch))
+        ids, kinds, mask, allowed = (each.to(device) for each in padded(batch))
         hidden = self.bert(input_ids=ids, attention_mask=mask, token_type_ids=kinds).last_hidden_state.float()
         edges = self.span(hidden).masked_fill(~allowed[:, :, None], _MASKED)
         return edges[:, :, 0], edges[:, :, 1], self.relevance(hidden[:, 0])[:, 0]
@@ -232,32 +233,40 @@ def _missed(logits: Tensor, wanted: Tensor) -> Tensor:
     return logits.logsumexp(1) - logits.masked_fill(~wanted, -math.inf).logsumexp(1)
 
 
-def _tensors(batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    length = max(len(example.pair.ids) for example in batch)
-    ids = torch.zeros(len(batch), length, dtype=torch.long)
-    kinds, mask = torch.zeros_like(ids), torch.zeros_like(ids)
-    allowed = torch.zeros_like(ids, dtype=torch.bool)
-    for row, example in enumerate(batch):
-        pair = example.pair
-        ids[row, : len(pair.ids)] = torch.tensor(pair.ids)
-        kinds[row, pair.second : len(pair.ids)] = 1
-        mask[row, : len(pair.ids)] = 1
-        allowed[row, 0] = True
-        allowed[row, pair.first_of_text : len(pair.ids) - 1] = True
-    return ids, kinds, mask, allowed
+def padded(batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return, (batch, length) each: ids, kinds of text, which are no padding, where an answer may be."""
+    lengths = np.array([len(example.pair.ids) for example in batch])[:, None]
+    second, first = (
+        np.array([getattr(example.pair, name) for example in batch])[:, None]
+        for name in ("second", "first_of_text")
+    )
+    places = np.arange(lengths.max())
+    mask = places < lengths
+    ids = np.zeros(mask.shape, np.int64)
+    ids[mask] = np.concatenate([example.pair.ids for example in batch])
+    kinds = ((places >= second) & mask).astype(np.int64)
+    allowed = (places >= first) & (places < lengths - 1)
+    allowed[:, 0] = True
+    return tuple(torch.from_numpy(each) for each in (ids, kinds, mask.astype(np.int64), allowed))  # type: ignore[return-value]  # four
 
 
 def _batches(
     examples: Sequence[ReaderExample], plan: ReaderPlan, epoch: int
 ) -> Iterator[list[ReaderExample]]:
-    random = Random(plan.seed * 1000 + epoch)  # noqa: S311 - an order of data, no secret
-    order = random.sample(examples, len(examples))
-    usual = sum(len(example.pair.ids) for example in order) / max(1, len(order))
-    size = max(1, int(_POOL * plan.batch_tokens / max(1.0, usual)))
+    for numbers in batch_numbers(examples, plan.batch_tokens, plan.seed * 1000 + epoch):
+        yield [examples[number] for number in numbers]
+
+
+def batch_numbers(examples: Sequence[ReaderExample], batch_tokens: int, seed: int) -> Iterator[list[int]]:
+    """Yield an epoch's batches, by number: pairs about as long side by side."""
+    random = Random(seed)  # noqa: S311 - an order of data, no secret
+    order = random.sample(range(len(examples)), len(examples))
+    usual = sum(len(example.pair.ids) for example in examples) / max(1, len(examples))
+    size = max(1, int(_POOL * batch_tokens / max(1.0, usual)))
     for start in range(0, len(order), size):
         pool = order[start : start + size]
-        lengths = [len(example.pair.ids) for example in pool]
-        batches = list(batches_by_length(lengths, plan.batch_tokens))
+        lengths = [len(examples[number].pair.ids) for number in pool]
+        batches = list(batches_by_length(lengths, batch_tokens))
         random.shuffle(batches)
         yield from ([pool[n] for n in batch] for batch in batches)
 

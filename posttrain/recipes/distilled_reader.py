@@ -12,7 +12,6 @@ to be the larger one's (Hinton et al. 2015, arXiv:1503.02531). `rag_service` nee
 
 # ruff: noqa: INP001, T201 - a script, run by its path
 # ruff: noqa: PLC0415 - what makes data needs pydantic, faiss and tantivy, which the GPU's machine lacks
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,20 +23,17 @@ from random import Random
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import MPNetConfig, MPNetModel
 
 from corpus.embedding import find_model, hash_weights
-from corpus.four_bits import pack, packs
 from corpus.text_encoding import batches_by_length
-from posttrain.reader import ReaderInTraining, find_spans, load_into, losses, save_reader
+from posttrain.larger_reader import Teacher, save_larger, write_teacher
+from posttrain.reader import ReaderInTraining, batch_numbers, find_spans, load_into, losses, save_reader
 from posttrain.reader_examples import ReaderExample
-from posttrain.sharding import write_shards
 from rag_service.answering.conversation import Record
 from rag_service.retrieval.pairs import Pair, PairTokenizer
-from rag_service.retrieval.reader import BASE, CONFIG_FILE, RELEVANCE, SPAN, WORDS, ReaderConfig
+from rag_service.retrieval.reader import BASE
 
 EPOCHS = 4
 RATE = 6e-5  # the teacher's
@@ -48,18 +44,7 @@ WIDEST = 320  # tokens of a pair
 _HARD = 0.2  # share of the known answers in the student's loss, where there are any
 _WARMUP = 0.05
 _MASKED = -1e4
-_POOL = 64  # batches that are sorted by length together
-_PADDING = 1  # MPNet's
 _HELD = 400  # questions of each kind
-_PLACES = "embeddings.position_embeddings.weight"
-_NAMES = {  # MPNet's, and BERT's
-    "attention.attn.q.": "attention.self.query.",
-    "attention.attn.k.": "attention.self.key.",
-    "attention.attn.v.": "attention.self.value.",
-    "attention.attn.o.": "attention.output.dense.",
-    "attention.LayerNorm.": "attention.output.LayerNorm.",
-}
-_SPECIAL = {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>", "[MASK]": "<mask>"}
 
 
 # --- at home: data ------------------------------------------------------------------------------------------
@@ -158,77 +143,7 @@ def read_pairs(path: Path) -> list[ReaderExample]:
     ]
 
 
-def write_teacher(folder: Path, embedder: Path, work: Path) -> None:
-    """Write the teacher in eight bits a number, a scale a row, and its numbers of BERT's word pieces."""
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in load_file(folder / "model.safetensors").items():
-        if name.startswith("pooler") or not tensor.is_floating_point():
-            continue
-        if tensor.ndim == 2:  # noqa: PLR2004 - a matrix
-            scale = tensor.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
-            tensors |= {name: (tensor / scale).round().to(torch.int8), f"{name}.scale": scale}
-        else:
-            tensors[name] = tensor.clone()
-    own, theirs = (
-        json.loads((each / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-        for each in (embedder, folder)
-    )
-    numbers = torch.zeros(len(own), dtype=torch.int32)
-    for token, number in own.items():
-        numbers[number] = theirs.get(_SPECIAL.get(token, token), theirs["[UNK]"])
-    save_file(tensors | {"numbers": numbers}, work / "teacher.safetensors")
-    (work / "teacher.json").write_bytes((folder / "config.json").read_bytes())
-
-
 # --- on the GPU ---------------------------------------------------------------------------------------------
-
-
-class Teacher(nn.Module):
-    """MPNet with a reader's two heads; its word embeddings stay as they are."""
-
-    def __init__(self, work: Path) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        config = MPNetConfig(**json.loads((work / "teacher.json").read_text(encoding="utf-8")))
-        self.net = MPNetModel(config, add_pooling_layer=False)
-        kept = load_file(work / "teacher.safetensors")
-        self.numbers = kept.pop("numbers").long()
-        tensors = {
-            name: tensor.float() * kept[f"{name}.scale"] if f"{name}.scale" in kept else tensor
-            for name, tensor in kept.items()
-            if not name.endswith(".scale")
-        }
-        missing, unknown = self.net.load_state_dict(tensors, strict=False)
-        if unknown or any("position_ids" not in name for name in missing):
-            message = f"The teacher's weights do not fit: {missing} are missing, {unknown} unknown."
-            raise ValueError(message)
-        self.net.embeddings.word_embeddings.weight.requires_grad = False
-        self.span, self.relevance = nn.Linear(config.hidden_size, 2), nn.Linear(config.hidden_size, 1)
-        for head in (self.span, self.relevance):
-            nn.init.normal_(head.weight, std=0.02)
-            nn.init.zeros_(head.bias)
-
-    def forward(self, batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `ReaderInTraining` does."""
-        ids, mask, allowed = _padded(batch)
-        device = self.span.weight.device
-        ids = torch.where(mask, self.numbers[ids], _PADDING).to(device)
-        hidden = self.net(input_ids=ids, attention_mask=mask.long().to(device)).last_hidden_state.float()
-        edges = self.span(hidden).masked_fill(~allowed.to(device)[:, :, None], _MASKED)
-        return edges[:, :, 0], edges[:, :, 1], self.relevance(hidden[:, 0])[:, 0]
-
-
-def _padded(batch: Sequence[ReaderExample]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (batch, length) each: ids, which are no padding, where an answer may begin or end."""
-    lengths = np.array([len(each.pair.ids) for each in batch])
-    places = np.arange(lengths.max())
-    mask = places < lengths[:, None]
-    first = np.array([each.pair.first_of_text for each in batch])[:, None]
-    allowed = (places >= first) & (places < lengths[:, None] - 1)
-    allowed[:, 0] = True
-    ids = np.zeros(mask.shape, np.int64)
-    ids[mask] = np.concatenate([each.pair.ids for each in batch])
-    return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,43 +153,6 @@ class Shown:
     starts: NDArray[np.float16]
     ends: NDArray[np.float16]
     relevance: float
-
-
-def save_larger(teacher: Teacher, out: Path, *, base_sha256: str) -> None:
-    """Write the teacher as the service reads it: matrices in four bits, in small files."""
-    kept: dict[str, Tensor] = {}
-    for name, tensor in sorted(as_bert(teacher).items()):
-        plain = not packs(tensor) or name.startswith((SPAN, RELEVANCE)) or name == _PLACES
-        kept |= {name: tensor.half().contiguous()} if plain else pack(name, tensor)
-    write_shards(kept, out, "reader")
-    config = teacher.net.config
-    ReaderConfig(
-        base_sha256=base_sha256,
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        epsilon=config.layer_norm_eps,
-    ).write(out / CONFIG_FILE)
-
-
-def as_bert(teacher: Teacher) -> dict[str, Tensor]:
-    """Return the teacher's tensors as the parts of a BERT model.
-
-    Its word embeddings are put in the order of the embedder's word pieces, which pairs are made of.
-    """
-    tensors = {
-        _bert_name(name.removeprefix("net.")): tensor.cpu()
-        for name, tensor in teacher.state_dict().items()
-        if "position_ids" not in name
-    }
-    tensors[WORDS] = tensors[WORDS][teacher.numbers]
-    tensors[_PLACES] = tensors[_PLACES][_PADDING + 1 :]  # MPNet counts from behind its padding on
-    return tensors
-
-
-def _bert_name(name: str) -> str:
-    for theirs, own in _NAMES.items():
-        name = name.replace(theirs, own)
-    return name
 
 
 Model = Teacher | ReaderInTraining
@@ -304,7 +182,7 @@ def train(embedder: Path, reader: Path, work: Path, out: Path, seconds: float) -
 
 
 def _teach(teacher: Teacher, examples: Sequence[ReaderExample], began: float) -> None:
-    batches = [batch for epoch in range(EPOCHS) for batch in _batches(examples, epoch)]
+    batches = [batch for epoch in range(EPOCHS) for batch in batch_numbers(examples, BATCH, epoch)]
     optimizer = _optimizer(teacher, RATE)
     for step, numbers in enumerate(batches):
         batch = [examples[number] for number in numbers]
@@ -344,7 +222,7 @@ def _follow(
     optimizer = _optimizer(student, STUDENT_RATE)
     began, seconds = limit
     start = time.monotonic()
-    endless = chain.from_iterable(_batches(examples, epoch) for epoch in count())
+    endless = chain.from_iterable(batch_numbers(examples, BATCH, epoch) for epoch in count())
     for step, numbers in enumerate(endless):
         share = (time.monotonic() - start) / max(1.0, began + seconds - start)
         if share >= 1:
@@ -382,19 +260,6 @@ def _distance(logits: Tensor, wanted: Tensor) -> Tensor:
     return functional.kl_div(
         logits.float().log_softmax(1), wanted.log_softmax(1), reduction="batchmean", log_target=True
     )
-
-
-def _batches(examples: Sequence[ReaderExample], epoch: int) -> Iterator[list[int]]:
-    """Yield an epoch's batches, by number: pairs about as long side by side."""
-    random = Random(epoch)  # noqa: S311 - an order of data, no secret
-    order = random.sample(range(len(examples)), len(examples))
-    usual = sum(len(each.pair.ids) for each in examples) / len(examples)
-    size = int(_POOL * BATCH / usual)
-    for start in range(0, len(order), size):
-        pool = order[start : start + size]
-        batches = list(batches_by_length([len(examples[number].pair.ids) for number in pool], BATCH))
-        random.shuffle(batches)
-        yield from ([pool[place] for place in batch] for batch in batches)
 
 
 def _optimizer(model: nn.Module, rate: float) -> torch.optim.Optimizer:

@@ -19,6 +19,7 @@ from corpus.bert_encoder import BertNetwork
 from corpus.embedding import find_model, hash_weights
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from posttrain.data.reading import SQUAD, grounded_record
+from posttrain.larger_reader import Teacher, as_bert, save_larger, write_teacher
 from posttrain.reader import (
     ReaderInTraining,
     ReaderPlan,
@@ -29,14 +30,7 @@ from posttrain.reader import (
     train_reader,
 )
 from posttrain.reader_examples import ReaderExample, reader_examples
-from posttrain.recipes.distilled_reader import (
-    Teacher,
-    as_bert,
-    read_pairs,
-    save_larger,
-    write_pairs,
-    write_teacher,
-)
+from posttrain.recipes.distilled_reader import read_pairs, write_pairs
 from rag_service.answering.conversation import Record, SourcePassage, user
 from rag_service.retrieval.pairs import MOST_TOKENS, PairTokenizer
 from rag_service.retrieval.passages import Passage
