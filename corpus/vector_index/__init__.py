@@ -39,6 +39,9 @@ class VectorIndex(Protocol):
         score -inf and id -1. With `allowed`, only these ids count, at any selectivity.
         """
 
+    def scores(self, query: NDArray[np.float32], ids: NDArray[np.int64]) -> dict[int, float]:
+        """Return what `search` gives those of the ids that are here; the query has shape (dimension,)."""
+
     def ids(self) -> NDArray[np.int64]:
         """Return the ids, in ascending order."""
 

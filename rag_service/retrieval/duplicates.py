@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import zip_longest
 
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.terms import composed
 
 SIMILARITY = 0.9  # Jaccard similarity of word triples from which two texts are one
-_FIRST = 2  # tell nearly all texts apart, and are found without reading on
 _WORD = re.compile(r"\w+")
 # Words with a digit, and what others have from a capital on. Only where a word begins are digits looked for.
 _TELLING = re.compile(r"\b[^\W\d]*+\d\w*+|[^\W\d_a-z]\w++")
@@ -21,18 +20,22 @@ def without_near_duplicates(passages: Iterable[Passage]) -> Iterator[Passage]:
     and have the same numbers and capitalised words in the same order: two price lists that differ in
     one price are two passages.
     """
-    seen: dict[tuple[str, ...], list[str]] = {}  # texts by the first of their numbers and capitalised words
+    seen: dict[str, list[str]] = {}  # texts by the first of their numbers and capitalised words
     for passage in passages:
         own = composed(passage.text)
-        first = (found[0] for found in islice(_TELLING.finditer(own), _FIRST))
-        alike = seen.setdefault(tuple(first), [])
+        alike = seen.setdefault(next(_telling(own), ""), [])
         if not any(_resemble(own, text) for text in alike):
             alike.append(own)
             yield passage
 
 
+def _telling(text: str) -> Iterator[str]:
+    return (found[0] for found in _TELLING.finditer(text))
+
+
 def _resemble(first: str, second: str) -> bool:
-    if _TELLING.findall(first) != _TELLING.findall(second):
+    # Nearly all texts differ in the first few, and are not read on.
+    if any(one != other for one, other in zip_longest(_telling(first), _telling(second))):
         return False
     one, two = _word_triples(first), _word_triples(second)
     return len(one & two) / len(one | two) >= SIMILARITY

@@ -181,7 +181,8 @@ class Retriever:
         with clock.embedding():
             vectors = None if request.mode == "lexical" else self._embed(request.query, places)
         words = None if request.mode == "dense" else request.query
-        return rank_candidates(Query(vectors, words), places, max(request.candidates, request.top_k))
+        count = max(request.candidates, request.top_k)
+        return rank_candidates(Query(vectors, words), places, count, first=_read_at_once(request))
 
     def _reranked(self, request: SearchRequest, ranked: Ranking) -> Ranking:
         """Put the head of the ranking into the order of the reranker, if there is one.
@@ -261,10 +262,13 @@ class _Clock:
 
 def _best(read: ReadRows, request: SearchRequest, ranked: Ranking, *, all_there: bool) -> list[Passage]:
     """Read the best that are no near duplicates of better ones; seldom more are read than are wanted."""
-    at_once = request.top_k if request.per_document is None else 2 * request.top_k
-    found = load_passages(read, ranked, at_once=at_once, all_there=all_there)
+    found = load_passages(read, ranked, at_once=_read_at_once(request), all_there=all_there)
     distinct = _at_most(without_near_duplicates(found), request.per_document)
     return list(islice(distinct, request.top_k))
+
+
+def _read_at_once(request: SearchRequest) -> int:
+    return request.top_k if request.per_document is None else 2 * request.top_k
 
 
 def _names(request: SearchRequest) -> tuple[str, ...]:

@@ -103,8 +103,10 @@ def after_ranking(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]
     """Changes that are committed after the indexes have answered and before passages are read, one each."""
     changes: list[Callable[[], object]] = []
 
-    def rank_then_change(query: Query, places: Sequence[Place], count: int) -> Iterator[tuple[int, Scores]]:
-        ranked = rank_candidates(query, places, count)
+    def rank_then_change(
+        query: Query, places: Sequence[Place], count: int, *, first: int
+    ) -> Iterator[tuple[int, Scores]]:
+        ranked = rank_candidates(query, places, count, first=first)
         if changes:
             changes.pop()()
         return ranked

@@ -156,6 +156,22 @@ def test_scores_do_not_depend_on_how_many_are_allowed(tmp_path: Path) -> None:
         assert list(zip(scores[0].tolist(), ids[0].tolist(), strict=True))[: len(wanted)] == wanted
 
 
+def test_scores_of_some_ids_are_those_of_a_search(tmp_path: Path) -> None:
+    """To the last bit, in a base and behind it; unknown and removed ids have none."""
+    vectors = unit_vectors(600, dimension=384)
+    arguments = {"embedder": "e@1", "chunking": "e/8/0", "change_number": 1}
+    write_base(tmp_path, np.arange(300), vectors[:300], index_type="flat", **arguments)  # type: ignore[arg-type]
+    index = FaissVectorIndex(384, load_base(tmp_path))
+    index.add(np.arange(300, 600), vectors[300:])
+    index.remove(array([7, 555]))
+    query = unit_vectors(1, seed=5, dimension=384)
+    scores, ids = index.search(query, 598)
+    exact = dict(zip(ids[0].tolist(), scores[0].tolist(), strict=True))
+    wanted = [599, 3, 7, 555, 299, 300, 9999]
+    assert index.scores(query[0], array(wanted)) == {each: exact[each] for each in wanted if each in exact}
+    assert index.scores(query[0], array([])) == {}
+
+
 def test_a_query_of_no_numbers_finds_nothing() -> None:
     """NaN is near to nothing, with a filter and without."""
     index = FaissVectorIndex(DIMENSION)
