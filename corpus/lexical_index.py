@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from itertools import islice
 from operator import itemgetter
 
 import numpy as np
@@ -169,13 +170,12 @@ def _either(schema: Schema, words: TextAnalyzer, codes: TextAnalyzer, query: str
     return Query.boolean_query(parts) if parts else None
 
 
-def _count_terms(words: TextAnalyzer, codes: TextAnalyzer, query: str) -> Counter[tuple[str, str]]:
+def _count_terms(words: TextAnalyzer, codes: TextAnalyzer, query: str) -> dict[tuple[str, str], int]:
     """Count the query's terms, each with its field."""
     text = _prepare(query)
     terms = [("words", term) for term in words.analyze(text)]
     terms += [("codes", term) for term in codes.analyze(_codes_in(text))]
-    counted = Counter(terms)
-    return Counter(dict(list(counted.items())[:MOST_QUERY_TERMS]))
+    return dict(islice(Counter(terms).items(), MOST_QUERY_TERMS))
 
 
 def _ranked(searcher: Searcher, query: Query, limit: int) -> list[tuple[int, float]]:
