@@ -62,8 +62,8 @@ class LexicalIndex:
     def __init__(self) -> None:
         self._words, self._codes = _word_analyzer(), _code_analyzer()
         self._schema = _schema()
-        # A search may ask several times for one query. No method of this object is remembered: the cycle would keep
-        # a dropped index and the threads of its writer until the garbage collector comes by.
+        # A search may ask several times for one query. No method of this object is remembered: the cycle
+        # would keep a dropped index and the threads of its writer until the garbage collector comes by.
         either = partial(_either, self._schema, self._words, self._codes)
         self._either = lru_cache(QUERIES_REMEMBERED)(either)
         self._index = Index(self._schema)
