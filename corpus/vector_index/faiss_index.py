@@ -195,7 +195,13 @@ class FaissVectorIndex:
         return _best(found, len(asked), k)
 
     def scores(self, query: NDArray[np.float32], ids: Ids) -> dict[int, float]:
-        """Return what `search` gives those of the ids that are here; the query has shape (dimension,)."""
+        """Return what `search` gives those of the ids that are here.
+
+        Raises:
+            ValueError: the query has another shape than (dimension,).
+        """
+        if query.shape != (self.dimension,):
+            raise ValueError(f"the query has shape {query.shape}, the index has dimension {self.dimension}")
         found: dict[int, float] = {}
         for segment in self._segments:
             if len(segment.ids):
@@ -240,11 +246,9 @@ def _segment_from(parts: Sequence[tuple[Ids, Vectors]]) -> _Segment:
 
 
 def _best(found: Sequence[tuple[Vectors, Ids]], queries: int, k: int) -> tuple[Vectors, Ids]:
-    """Merge what the segments found, filled up to k."""
-    parts = list(found)
-    if sum(ids.shape[1] for _, ids in found) < k:
-        nothing = (np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64))
-        parts.append(nothing)
+    """Merge what the segments found; the last part fills up to k."""
+    nothing = (np.full((queries, k), -np.inf, dtype=np.float32), np.full((queries, k), -1, dtype=np.int64))
+    parts = [*found, nothing]
     scores = np.concatenate([part[0] for part in parts], axis=1)
     ids = np.concatenate([part[1] for part in parts], axis=1)
     order = np.lexsort((ids, -scores), axis=1)[:, :k]

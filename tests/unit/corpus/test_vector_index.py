@@ -198,6 +198,8 @@ def test_shapes_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
         index.add(array([1]), np.zeros(shape, dtype=np.float32))
     with pytest.raises(ValueError, match="dimension"):
         index.search(np.zeros((1, DIMENSION + 1), dtype=np.float32), 1)
+    with pytest.raises(ValueError, match="dimension"):
+        index.scores(np.zeros(DIMENSION + 1, dtype=np.float32), array([1]))
 
 
 def test_base_of_another_dimension_is_refused(tmp_path: Path) -> None:
