@@ -39,7 +39,7 @@ from rag_service.answering.two_readers import Said, Told, agree, hopeless, settl
 from rag_service.evaluation.measures import contains_gold, token_f1, without_markers
 from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readers import configured_reader
+from rag_service.retrieval.readers import configured_readers
 
 FOLDS = 10
 
@@ -112,15 +112,15 @@ def draw(sources: Path) -> list[Record]:
 
 def read_all(records: Sequence[Record], model: ChatModel, reader: str) -> Iterator[Row]:
     """Let both read each record's passages."""
-    read, embedder = configured_reader(reader), load_embedder(Settings.load().embedder)
-    if read is None:
+    readers, embedder = configured_readers(reader), load_embedder(Settings.load().embedder)
+    if readers is None:
         raise SystemExit("There is no reader; get the repository's models, or name a folder.")
     for number, record in enumerate(records, start=1):
         parts = grounded_of(record)
         if parts is None:
             continue
         found = [as_retrieved(n, passage) for n, passage in enumerate(parts.passages)]
-        readings, asked = read(parts.question, found), parts.question
+        readings, asked = readers.alone(parts.question, found), parts.question
         best = best_sentences(asked, found, embedder, readings)
         excerpts = in_excerpts(found, best[:FACTS])
         refused = not _says(model, record, excerpts, refusing=True)

@@ -7,16 +7,17 @@ from datetime import date
 from corpus.embedding import Embedder
 from rag_service.answering.chat_model import ChatModel, Sampling
 from rag_service.answering.conversation import Message, SourcePassage
-from rag_service.answering.judging import LIKELIER_THAN_NOT, judge
+from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.prompt import Prompt, build_prompt, system_text
 from rag_service.answering.quoting import in_excerpts
+from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, is_refusal
 from rag_service.answering.sums import computed_from
 from rag_service.answering.tools import ToolCall, ToolLoop, calculator_for
-from rag_service.answering.two_readers import Said, Told, settle
+from rag_service.answering.two_readers import Said, settle
 from rag_service.retrieval.passages import Passage, Scores
-from rag_service.retrieval.readings import Read
+from rag_service.retrieval.readings import Readers
 
 DAY = date(2026, 1, 5)  # what the system message calls today: always the same, so that runs compare
 
@@ -41,24 +42,26 @@ def ask(
     *,
     sampling: Sampling,
     embedder: Embedder | None = None,
-    read: Read | None = None,
+    readers: Readers | None = None,
 ) -> Written:
     """Let the model write a turn, as the service does after a search, or without any if it is off.
 
     With an embedder a trained model reads excerpts, as it does in the service, where the evidence score lets
-    it; else whole passages. With the service's reader, `read`, they are those that it finds best.
+    it; else whole passages. With the service's `readers` they are those that these find best.
     """
     found = [as_retrieved(number, passage) for number, passage in enumerate(passages)]
-    told: tuple[Told, ...] = ()
-    evidence = 1.0
+    judgement = Judgement(1.0)
     if embedder and model.skill == "trained" and found:
         asked = messages[-1].text
-        judgement = judge(asked, asked, found, embedder, read)
+        if readers and not model.reads:
+            readers = Readers(readers.alone)  # as in the service
+        judgement = judge(asked, asked, found, embedder, readers)
         if not judgement.is_enough(asked, reads=model.reads):
             return Written(SENTENCES["no_evidence"], refused=True)
-        evidence, told = judgement.evidence, judgement.told if model.reads else ()
         found = in_excerpts(found, judgement.best)
-        sampling = replace(sampling, refusing=evidence < LIKELIER_THAN_NOT, calculator=calculator_for(asked))
+        sampling = replace(
+            sampling, refusing=judgement.evidence < LIKELIER_THAN_NOT, calculator=calculator_for(asked)
+        )
     prompt = _prompt(model, messages, found, sampling, search=bool(passages))
     loop = ToolLoop(None, list(prompt.in_context))
     with model.begin(prompt.messages) as turn:
@@ -66,16 +69,17 @@ def ask(
         said = [item for item in loop.run(turn, sampling) if isinstance(item, Delta)]
     read_passages = [passages[each.chunk_id] for each in prompt.in_context]
     written = _written(said, tuple(loop.calls), read_passages)
-    return _settled(written, told, evidence, messages[-1].text, prompt.in_context) if told else written
+    if not (judgement.told and model.reads):
+        return written
+    return _settled(written, judgement, messages[-1].text, prompt.in_context)
 
 
-def _settled(
-    written: Written, told: Sequence[Told], evidence: float, question: str, in_context: Sequence[Passage]
-) -> Written:
+def _settled(written: Written, judgement: Judgement, question: str, in_context: Sequence[Passage]) -> Written:
     """Where a reader has read as well: whose words stand, as in the service; but a sum is tried once."""
     computed = computed_from(question, written.calls, [passage.text for passage in in_context])
     said = Said(written.text, written.refused, computed)
-    text = settle(question, said, told, evidence, in_context)
+    joined = judgement.joined and said_together(question, said, judgement.joined, in_context)
+    text = joined or settle(question, said, judgement.told, judgement.evidence, in_context)
     if text is None:
         return replace(written, text=SENTENCES["insufficient"], refused=True)
     return replace(written, text=text, refused=False)

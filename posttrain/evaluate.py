@@ -40,7 +40,7 @@ from rag_service.answering.conversation import Record, SourcePassage
 from rag_service.evaluation.answers import MEASURES, Citation, Outcome, Reply
 from rag_service.evaluation.measures import Estimate, contains_gold, estimate, words
 from rag_service.evaluation.questions import Evidence, Question
-from rag_service.retrieval.readings import Read
+from rag_service.retrieval.readings import Readers
 
 SETS = ("reading", "changed", "search", "arithmetic", "identity", "closed")
 _SEARCHING = frozenset({"rag_answer", "rag_refuse", "search", "probe_refuse"})
@@ -91,24 +91,24 @@ def evaluate(
     *,
     search: Search | None = None,
     embedder: Embedder | None = None,
-    read: Read | None = None,
+    readers: Readers | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Evaluation:
     """Ask every record's question and measure the replies; `search` finds passages in a collection.
 
-    With an embedder a trained model reads excerpts of the passages, as in the service; `read` is the
-    service's reader, which chooses them.
+    With an embedder a trained model reads excerpts of the passages, as in the service; `readers` are
+    the service's, which choose them.
     """
     reactions: list[Reaction] = []
     reads: dict[str, React] = {
-        "reading": partial(_reading, embedder=embedder, read=read),
-        "changed": partial(_changed, embedder=embedder, read=read),
+        "reading": partial(_reading, embedder=embedder, readers=readers),
+        "changed": partial(_changed, embedder=embedder, readers=readers),
     }
     react_to: dict[str, React] = {**_REACT, **reads}
     wanted = [(react_to[part], record) for part in SETS for record in sets.get(part, ())]
     if search:
         wanted += [
-            (partial(_retrieved, search=search, embedder=embedder, read=read), record)
+            (partial(_retrieved, search=search, embedder=embedder, readers=readers), record)
             for record in sets.get("reading", ())
         ]
     for number, (react, record) in enumerate(wanted, start=1):
@@ -131,7 +131,7 @@ def _estimates(reactions: Sequence[Reaction]) -> dict[str, Estimate]:
 
 
 def _reading(
-    model: ChatModel, record: Record, *, embedder: Embedder | None = None, read: Read | None = None
+    model: ChatModel, record: Record, *, embedder: Embedder | None = None, readers: Readers | None = None
 ) -> Iterator[Reaction]:
     """A record whose gold passage does not fit the context is left out: it asks for the impossible.
 
@@ -140,7 +140,7 @@ def _reading(
     parts = grounded_of(record)
     if parts is None:
         return
-    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder, read=read)
+    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder, readers=readers)
     if embedder is None and not {passage.id for passage in parts.gold} <= {
         passage.id for passage in written.read
     }:
@@ -160,14 +160,14 @@ def _retrieved(
     *,
     search: Search,
     embedder: Embedder | None = None,
-    read: Read | None = None,
+    readers: Readers | None = None,
 ) -> Iterator[Reaction]:
     parts = grounded_of(record)
     if parts is None or record.id.endswith(NEAR_MISS):
         return
     found = search(parts.question)
     given = [SourcePassage(_ANY, passage.text, passage.document_title) for passage in found]
-    written = ask(model, parts.history, given, sampling=_SHORT, embedder=embedder, read=read)
+    written = ask(model, parts.history, given, sampling=_SHORT, embedder=embedder, readers=readers)
     evidence = tuple(Evidence(_ANY, passage.text) for passage in parts.gold)
     outcome = Outcome(replace(_question(parts), evidence=evidence), _reply(written))
     shares = {f"retrieved: {name}": MEASURES[name](outcome) for name in _OF_RETRIEVED}
@@ -195,12 +195,12 @@ def _reply(written: Written) -> Reply:
 
 
 def _changed(
-    model: ChatModel, record: Record, *, embedder: Embedder | None = None, read: Read | None = None
+    model: ChatModel, record: Record, *, embedder: Embedder | None = None, readers: Readers | None = None
 ) -> Iterator[Reaction]:
     parts = grounded_of(record)
     if parts is None:
         return
-    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder, read=read)
+    written = ask(model, parts.history, parts.passages, sampling=_SHORT, embedder=embedder, readers=readers)
     follows = not written.refused and contains_gold(written.text, record.meta.gold)
     shares = {"follows changed facts": (float(follows), 1.0)}
     yield _reaction("changed", record, parts.question, written, shares)

@@ -22,7 +22,7 @@ from posttrain.sampling import load_sampler
 from rag_service.answering.conversation import Record
 from rag_service.answering.local_model import load_chat_model
 from rag_service.evaluation.measures import Estimate
-from rag_service.retrieval.readers import configured_reader
+from rag_service.retrieval.readers import configured_readers
 
 _CHAT = "chat"
 Sets = Mapping[str, Sequence[Record]]
@@ -58,7 +58,7 @@ def run_evaluation(
         sets,
         search=search,
         embedder=embedder,
-        read=configured_reader(settings.reader),
+        readers=configured_readers(settings.reader),
         progress=progress,
     )
     judged = list(judge_evidence(sets.get("reading", ()), embedder, search))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rag_service.answering.answer import Answerer
     from rag_service.answering.chat_model import ChatModel
     from rag_service.answering.verification import Entails
-    from rag_service.retrieval.readings import Read
+    from rag_service.retrieval.readings import Readers
     from rag_service.retrieval.reranking import Rerank
     from rag_service.telemetry.collector import Telemetry
     from rag_service.worker import RunningWorker
@@ -286,16 +286,16 @@ def _make_answerer(
         chat_model,
         identity=settings.identity,
         entails=entails,
-        read=_load_reader(settings.reader),
+        readers=_load_readers(settings.reader),
     )
 
 
 @cache
-def _load_reader(folder: str) -> "Read | None":
+def _load_readers(folder: str) -> "Readers | None":
     """The same for every chat model that answers in this process."""
-    from rag_service.retrieval.readers import configured_reader  # noqa: PLC0415 - see above
+    from rag_service.retrieval.readers import configured_readers  # noqa: PLC0415 - see above
 
-    return configured_reader(folder)
+    return configured_readers(folder)
 
 
 @cache

@@ -32,6 +32,7 @@ from rag_service.answering.prompt import (
     tool_text,
 )
 from rag_service.answering.quoting import agrees, holds, in_excerpts, rate_times_count
+from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.sums import compute, is_computed
 from rag_service.answering.tools import Search, ToolCall, calculator_for
@@ -42,7 +43,7 @@ from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.follow_ups import query_of
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readings import Read
+from rag_service.retrieval.readings import Readers
 from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 
 __all__ = ["Answer", "AnswerRequest", "Answerer", "Done", "Event", "Found", "Timings"]
@@ -79,18 +80,19 @@ class Answerer:
         *,
         identity: str = "",
         entails: Entails | None = None,
-        read: Read | None = None,
+        readers: Readers | None = None,
     ) -> None:
         """`identity` begins every system message; `entails` verifies in the place of the score.
 
-        `read` is a reader's: it tells better than the embedder alone where passages answer.
+        `readers` tell better than the embedder alone where passages answer.
         """
         self._retriever = retriever
         self._embedder = embedder
         self._model = chat_model
         self._identity = identity
         self._entails = entails
-        self._read = read
+        # A model that reads badly can not confirm what two passages tell together.
+        self._readers = readers if readers is None or chat_model.reads else Readers(readers.alone)
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -130,7 +132,7 @@ class Answerer:
     @property
     def _reads_along(self) -> bool:
         """Whether a reader reads beside a model that reads."""
-        return self._read is not None and self._model.reads and self._model.skill != "instructed"
+        return self._readers is not None and self._model.reads and self._model.skill != "instructed"
 
     def _find(self, request: AnswerRequest, draft: Draft) -> SearchResult | None:
         """Search first, unless the model is to decide, and can."""
@@ -150,8 +152,8 @@ class Answerer:
         if self._model.skill == "instructed":  # a large model reads whole passages
             judgement = Judgement(evidence_score(draft.query, passages, self._embedder))
         else:
-            judgement = judge(request.question, draft.query, passages, self._embedder, self._read)
-        draft.evidence, draft.told = judgement.evidence, judgement.told
+            judgement = judge(request.question, draft.query, passages, self._embedder, self._readers)
+        draft.evidence, draft.told, draft.joined = judgement.evidence, judgement.told, judgement.joined
         draft.facts, draft.best = ((), judgement.best) if self._model.reads else (judgement.best, ())
         if request.on_no_evidence == "answer":
             return None
@@ -275,15 +277,20 @@ class Answerer:
             question=draft.query,
             known_numbers=numbers_in(f"{known} {asked}"),
             entails=self._entails,
+            rests_on=draft.joined.sentences if draft.joined else (),
         )
 
     def _settled(self, draft: Draft) -> str | None:
         """Return whose words stand, the model's or the reader's, or None for a refusal."""
+        joined, draft.joined = draft.joined, None
         if draft.request.on_no_evidence == "answer":
             return None if _is_refusal(draft) else draft.text
         if worked_out := _worked_out(draft, _in_one_line(draft.best[0])):
             return worked_out
         said = Said(draft.text, _is_refusal(draft), is_computed(draft))
+        if joined and (text := said_together(draft.query, said, joined, draft.read)):
+            draft.joined = joined
+            return text
         return settle(draft.query, said, draft.told, draft.evidence or 0.0, draft.read)
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:

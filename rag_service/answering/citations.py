@@ -6,7 +6,7 @@ supported loses its marker and is reported.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from corpus.embedding import Embedder
 from rag_service.answering.citation_markers import put_markers, take_markers
@@ -67,6 +67,7 @@ def cite_answer(
     question: str = "",
     known_numbers: Collection[str] = (),
     entails: Entails | None = None,
+    rests_on: Collection[str] = (),
 ) -> CitedAnswer:
     """Check an answer against the numbered passages of its prompt, and cite what holds.
 
@@ -78,13 +79,21 @@ def cite_answer(
         known_numbers: may be used without a source, such as results of the calculator, in the form that
             `rag_service.retrieval.numbers.numbers_in` gives.
         entails: a model that judges in the place of the calibrated score.
+        rests_on: sentences of the passages without which the answer does not follow; what holds cites them
+            too.
     """
     plain, markers = take_markers(answer.strip())
     claims = list(find_claims(plain, markers, len(passages)))
     ground = ground_of(passages, known_numbers)
-    alignments = align(claims, source_sentences(passages), embedder, question=question)
-    verified = [(each, verify(each, ground, entails)) for each in alignments]
+    sources = source_sentences(passages)
+    alignments = align(claims, sources, embedder, question=question)
+    verified = [(_with(each, sources, rests_on), verify(each, ground, entails)) for each in alignments]
     return _assemble(plain, verified, passages)
+
+
+def _with(alignment: Alignment, sources: Sequence[SourceSentence], rests_on: Collection[str]) -> Alignment:
+    others = [each for each in sources if each.text in rests_on and each not in alignment.sources]
+    return replace(alignment, sources=(*alignment.sources, *others)) if others else alignment
 
 
 def _assemble(

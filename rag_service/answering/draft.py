@@ -12,6 +12,7 @@ from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, Groundedness
 from rag_service.answering.conversation import Message
 from rag_service.answering.markers import Delta
+from rag_service.answering.reading_together import Joined
 from rag_service.answering.refusals import RefusalReason
 from rag_service.answering.tools import ToolCall
 from rag_service.answering.two_readers import Told
@@ -108,6 +109,7 @@ class Draft:
     facts: Sequence[str] = ()
     best: Sequence[str] = ()  # what a trained small model reads excerpts around
     told: tuple[Told, ...] = ()  # what a reader takes for the answer in the best sentences
+    joined: Joined | None = None  # what two passages tell together, as long as that may be the answer
     text: str = ""
     withheld: bool = False  # until it was checked
     reasoning: str = ""

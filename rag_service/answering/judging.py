@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from corpus.embedding import Embedder
 from rag_service.answering.quoting import FACTS, best_sentences
+from rag_service.answering.reading_together import Joined, joins_facts, told_together
 from rag_service.answering.two_readers import Told, hopeless, told_in
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import needs_a_sum
-from rag_service.retrieval.readings import Read
+from rag_service.retrieval.readings import Readers
 
 # Evidence from which a model that can not tell by itself what it lacks is asked, and no small one may refuse.
 LIKELIER_THAN_NOT = 0.5
@@ -22,23 +23,37 @@ class Judgement:
     evidence: float
     best: tuple[str, ...] = ()
     told: tuple[Told, ...] = ()
+    joined: Joined | None = None  # what two passages tell together, where none does by itself
 
     def is_enough(self, query: str, *, reads: bool) -> bool:
         """Tell whether a model is to be asked; `reads`: it is trained to tell what passages lack."""
+        if self.joined:
+            return True
         if reads and self.told and not needs_a_sum(query):  # a sum is no words that a reader finds
             return not hopeless(self.evidence, self.told)
         return self.evidence >= (THRESHOLD if reads else LIKELIER_THAN_NOT)
 
 
 def judge(
-    question: str, query: str, passages: Sequence[Passage], embedder: Embedder, read: Read | None = None
+    question: str,
+    query: str,
+    passages: Sequence[Passage],
+    embedder: Embedder,
+    readers: Readers | None = None,
 ) -> Judgement:
     """Judge passages that were found for a query.
 
     A reader reads for the question alone: of a query with the one before it, that one's answer would be
-    found too.
+    found too. Where it finds none in any passage, two are read together.
     """
-    readings = read(question, passages) if read and passages else None
-    best = tuple(best_sentences(query, passages, embedder, readings)[:FACTS])
-    told = told_in(best, passages, readings) if readings else ()
-    return Judgement(evidence_score(query, passages, embedder), best, told)
+    if readers is None or not passages:
+        best = best_sentences(query, passages, embedder)
+        return Judgement(evidence_score(query, passages, embedder), tuple(best[:FACTS]))
+    readings = readers.alone(question, passages)
+    best = best_sentences(query, passages, embedder, readings)
+    told = told_in(best, passages, readings)
+    joined = None
+    if readers.together and joins_facts(question) and told and all(each.margin <= 0 for each in told):
+        joined = told_together(question, passages, readings, best, readers.together)
+    sentences = [*dict.fromkeys((*joined.sentences, *best))] if joined else best
+    return Judgement(evidence_score(query, passages, embedder), tuple(sentences[:FACTS]), told, joined)

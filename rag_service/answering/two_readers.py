@@ -8,7 +8,7 @@ numbers.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -94,9 +94,9 @@ def settle(
         return None
     stands = bool(own) and (told.margin < _SURE or (agreed and not _is_part(own, told.text)))
     words = own if stands else told.text
-    if _is_off(words, question) or _other_year(question, told, in_context):
+    if is_off(words, question) or _other_year(question, told, in_context):
         return None
-    return _as_sentence(said.text if stands else f"{told.text}{_marker(told, in_context)}.")
+    return as_sentence(said.text if stands else f"{told.text}{markers([told.chunk_id], in_context)}.")
 
 
 def _likeliest(own: str, every: Sequence[Told]) -> Told:
@@ -112,7 +112,7 @@ def _is_part(own: str, told: str) -> bool:
     return len(part) < len(whole) <= _SHORT and f" {' '.join(part)} " in f" {' '.join(whole)} "
 
 
-def _as_sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
     """Begin with a capital letter, unless the first word is written in a way of its own."""
     first = text.partition(" ")[0]
     return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
@@ -130,7 +130,8 @@ def agree(said: str, told: str) -> bool:
     return bool(numbers[0] & numbers[1]) if all(numbers) else agrees(said, told)
 
 
-def _is_off(said: str, question: str) -> bool:
+def is_off(said: str, question: str) -> bool:
+    """Tell whether an answer measures something else than what is asked for, or only repeats the question."""
     own, asked = terms_of(said), terms_of(question)
     new = (frozenset(own.stems) - frozenset(asked.stems)) | (own.numbers | own.number_words) - asked.numbers
     return measures_another(question, said) or not (new or said.lower() in _JUDGED)
@@ -147,9 +148,11 @@ def _other_year(question: str, told: Told, in_context: Sequence[Passage]) -> boo
     )
 
 
-def _marker(told: Told, in_context: Sequence[Passage]) -> str:
-    places = [number for number, each in enumerate(in_context, start=1) if each.chunk_id == told.chunk_id]
-    return f" [{places[0]}]" if places else ""
+def markers(chunk_ids: Iterable[int], in_context: Sequence[Passage]) -> str:
+    """Return the markers of these chunks by their places, behind a space; nothing for what is not there."""
+    places = {each.chunk_id: number for number, each in enumerate(in_context, start=1)}
+    found = "".join(f"[{places[each]}]" for each in chunk_ids if each in places)
+    return f" {found}" if found else ""
 
 
 def probability(evidence: float, margin: float, *, agreed: bool) -> float:

@@ -10,31 +10,34 @@ from corpus.memory import give_back_memory
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.reader import load_reader
-from rag_service.retrieval.readings import Read, Reading, answer_logit
+from rag_service.retrieval.readings import Read, Readers, Reading, answer_logit
 
 _MODELS = Path(__file__).resolve().parents[2] / "models"
 SHIPPED_READER, SHIPPED_LARGER_READER = _MODELS / "minilm-reader", _MODELS / "mpnet-reader"
 _CLOSELY = 3  # passages that are read with care
 
 
-def configured_reader(setting: str) -> Read | None:
+def configured_readers(setting: str) -> Readers | None:
     """Return what `RAG_READER` says: the reader of a folder, those that are shipped (empty), or none.
 
-    Of those that are shipped the larger one reads again what the smaller one thinks best.
+    Of those that are shipped the larger one reads again what the smaller one thinks best, and it alone reads
+    two passages together.
 
     Errors are those of `load_reader`.
     """
     quick = quick_reader(setting)
-    if quick is None or setting or not SHIPPED_LARGER_READER.is_dir():
-        return quick
+    if quick is None:
+        return None
+    if setting or not SHIPPED_LARGER_READER.is_dir():
+        return Readers(quick)
     larger = load_reader(SHIPPED_LARGER_READER)
     give_back_memory()  # four bits were floats on their way to eight
-    return read_closely(quick, larger.read)
+    return Readers(read_closely(quick, larger.read), larger.read)
 
 
 @cache
 def quick_reader(setting: str) -> Read | None:
-    """Return the one for many passages: as `configured_reader`, but of those that are shipped the smaller.
+    """Return the one for many passages: as `configured_readers`, but of those that are shipped the smaller.
 
     The same for whoever asks in this process. Errors are those of `load_reader`.
     """

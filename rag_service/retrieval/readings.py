@@ -68,6 +68,14 @@ def joined(windows: Sequence[Reading]) -> Reading:
 Read = Callable[[str, Sequence[Passage]], Sequence[Reading]]  # a question and passages: a reading of each
 
 
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """What reads passages one by one, and what reads texts that are put together of several, if anything."""
+
+    alone: Read
+    together: Read | None = None
+
+
 def as_reranker(read: Read) -> Callable[[str, Sequence[Passage]], Sequence[float]]:
     """Return, as `reranking.Rerank` wants it, what ranked a passage plus how much a reader thinks it answers.
 

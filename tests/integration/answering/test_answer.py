@@ -19,7 +19,7 @@ from rag_service.answering.markers import Call, Delta
 from rag_service.answering.refusals import SENTENCES
 from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readings import Read, Reading
+from rag_service.retrieval.readings import Read, Readers, Reading
 from rag_service.retrieval.search import Retriever
 from tests.factories import migrated_database
 from tests.fakes import FakeChatModel, FakeEmbedder, Speaker
@@ -111,7 +111,7 @@ def ask(retriever: Retriever) -> Ask:
         speaker = said if callable(said) else lambda _messages, _parts: said
         messages = (user(question),) if isinstance(question, str) else tuple(question)
         model = FakeChatModel(speaker, skill=skill, reads=reads, sums=sums, context_length=context_length)
-        answerer = Answerer(retriever, EMBEDDER, model, read=read)
+        answerer = Answerer(retriever, EMBEDDER, model, readers=Readers(read) if read else None)
         return list(answerer.stream(AnswerRequest(messages, **how)))  # type: ignore[arg-type]
 
     return run

@@ -171,3 +171,13 @@ def test_a_model_for_entailment_takes_the_place_of_the_score() -> None:
     assert asked[0][0].startswith("Orson Kovacs has kept")
     sure = cite_answer(said, PASSAGES, FakeEmbedder(256), entails=lambda _source, _claim: 0.9)
     assert sure.citations[0].verification.score == 0.9
+
+
+def test_sentences_that_an_answer_rests_on_are_cited_beside_its_own() -> None:
+    """Where the claim holds; the same sentence not twice."""
+    own, other = "Each burns 14 litres an hour.", "Penguins are counted each March."
+    cited = cite_answer(own, PASSAGES, FakeEmbedder(256), rests_on=(own, other))
+    assert [each.quote for each in cited.citations] == [own, other]
+    assert cited.text == "Each burns 14 litres an hour [1] [2]."
+    wrong = cite_answer("Whales sing in the deep.", PASSAGES, FakeEmbedder(256), rests_on=(own, other))
+    assert wrong.citations == ()

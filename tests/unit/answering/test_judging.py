@@ -8,7 +8,7 @@ from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
 from rag_service.answering.two_readers import Told
 from rag_service.retrieval.evidence import THRESHOLD
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readings import Reading
+from rag_service.retrieval.readings import Readers, Reading
 from tests.fakes import FakeEmbedder
 from tests.passages import passage
 
@@ -39,7 +39,7 @@ def test_a_reader_reads_for_the_question_and_not_for_what_was_searched_for() -> 
         return [Reading(0.0, (), nowhere, nowhere) for _ in passages]
 
     found = [passage(1, "Agnes burns 14 litres.")]
-    judge("And Agnes?", "What does Ulla burn? And Agnes?", found, FakeEmbedder(), read)
+    judge("And Agnes?", "What does Ulla burn? And Agnes?", found, FakeEmbedder(), Readers(read))
     assert asked == ["And Agnes?"]
-    assert judge("And Agnes?", "And Agnes?", [], FakeEmbedder(), read).told == ()
+    assert judge("And Agnes?", "And Agnes?", [], FakeEmbedder(), Readers(read)).told == ()
     assert asked == ["And Agnes?"]

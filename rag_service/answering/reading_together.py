@@ -1,0 +1,113 @@
+"""Answers that no passage gives by itself: a reader reads two as one text.
+
+"In which town was the man born who cooks the soup?" One passage names the man, another his town. A reader
+that learned from such pairs finds the town where it reads the sentences about the soup before the passage
+about the man; of each by itself it rightly says that there is no answer. It is too sure of itself there, so
+the answerer must say the same (docs/decisions/0090-two-passages-read-together.md).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+from corpus.sentences import sentence_spans
+from rag_service.answering.citation_markers import take_markers
+from rag_service.answering.two_readers import Said, Told, agree, as_sentence, is_off, markers
+from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.question_types import needs_a_sum
+from rag_service.retrieval.readings import Read, Reading, answer_logit
+
+_PASSAGES = 3  # the likeliest, of which each is read behind a part of each other
+_WORDS = 50  # of the part that is read before a passage
+_FEWEST_WORDS = 12  # of a question that joins two facts
+_SURE = 3.0  # a margin from which what was found counts
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What is told in one passage behind another one, and the sentences it rests on: its own, the other's."""
+
+    told: Told
+    beside: int  # the chunk id of the other
+    sentences: tuple[str, str]
+
+
+def joins_facts(question: str) -> bool:
+    """Tell whether a question may ask for what two passages say together: such questions are long."""
+    return len(question.split()) >= _FEWEST_WORDS and not needs_a_sum(question)
+
+
+def told_together(
+    question: str,
+    passages: Sequence[Passage],
+    readings: Sequence[Reading],
+    best: Sequence[str],
+    together: Read,
+) -> Joined | None:
+    """Return what a reader takes for the answer in a passage behind sentences of another, if it is sure.
+
+    `readings` are of the passages one by one, `best` their sentences, the best fit first.
+    """
+    rows = list(_rows(passages, readings, best))
+    read = together(question, [row.passage for row in rows])
+    found = [row.joined(reading) for row, reading in zip(rows, read, strict=True)]
+    sure = [each for each in found if each and each.told.margin > _SURE]
+    return max(sure, key=lambda each: each.told.margin, default=None)
+
+
+def said_together(question: str, said: Said, joined: Joined, in_context: Sequence[Passage]) -> str | None:
+    """Return what two passages tell together if the answerer says the same, with the places of both; or None.
+
+    Each passage by itself says half of it, so the evidence score does not count here.
+    """
+    own, told = take_markers(said.text)[0].strip(" ."), joined.told.text
+    if said.refused or said.computed or not own or not agree(own, told) or is_off(told, question):
+        return None
+    return as_sentence(f"{told}{markers((joined.told.chunk_id, joined.beside), in_context)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A sentence of one passage among its neighbours, and behind them another passage."""
+
+    first: Passage
+    sentence: str
+    part: str
+    second: Passage
+
+    @property
+    def passage(self) -> Passage:
+        """What is read: one text under the first one's title."""
+        return replace(self.first, text=f"{self.part}\n{self.second.text}")
+
+    def joined(self, reading: Reading) -> Joined | None:
+        """Return the likeliest answer within the second passage."""
+        behind = len(self.part) + 1
+        answer = reading.best(behind)
+        if answer is None:
+            return None
+        start, end, text = answer.start - behind, answer.end - behind, self.second.text
+        told = Told(" ".join(text[start:end].split()), answer.margin, self.second.chunk_id)
+        return Joined(told, self.first.chunk_id, (_sentence_at(text, start), self.sentence))
+
+
+def _rows(passages: Sequence[Passage], readings: Sequence[Reading], best: Sequence[str]) -> Iterator[_Row]:
+    ranked = sorted(range(len(passages)), key=lambda place: -answer_logit(readings[place]))[:_PASSAGES]
+    parts = {place: _part(passages[place].text, best) for place in ranked}
+    for first, second in permutations(ranked, 2):
+        yield _Row(passages[first], *parts[first], passages[second])
+
+
+def _part(text: str, best: Sequence[str]) -> tuple[str, str]:
+    """Return a text's best sentence, and that with as many neighbours as there is room for."""
+    spans = sentence_spans(text) or [(0, len(text))]
+    texts = [text[start:end] for start, end in spans]
+    place = next((texts.index(each) for each in best if each in texts), 0)
+    first, last = place, place + 1
+    while len(text[spans[first][0] : spans[last - 1][1]].split()) < _WORDS and last - first < len(spans):
+        first, last = max(0, first - 1), min(len(spans), last + 1)
+    return texts[place], text[spans[first][0] : spans[last - 1][1]]
+
+
+def _sentence_at(text: str, start: int) -> str:
+    return next((text[a:b] for a, b in sentence_spans(text) if a <= start < b), text)
