@@ -159,7 +159,8 @@ def _lines(
 
         return read
 
-    for source in records.lines(name, file, longest=service.limits.upload_bytes):
+    metadata = fields.metadata if fields else None
+    for source in records.lines(name, file, longest=service.limits.upload_bytes, metadata=metadata):
         yield Named(source.label, reader(source))
 
 
