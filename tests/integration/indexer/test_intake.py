@@ -323,6 +323,40 @@ def test_a_deletion_never_takes_the_bytes_of_an_upload(
     assert wanted == set(originals.hashes())
 
 
+class InterruptedOriginals(Originals):
+    """Lets something else happen once, after it was asked whether bytes are here."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def exists(self, sha256: str) -> bool:
+        """Answer as it was before what happens meanwhile."""
+        found = super().exists(sha256)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return found
+
+
+def test_bytes_that_were_seen_are_there_when_their_document_is(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """A deletion of the last document that had them waits from the look on, or comes before it."""
+    with database.write() as session:
+        other = create_collection(session, name="other", embedder=FakeEmbedder()).id
+    known = take_in(database, originals, b"same", Upload(other)).document.id
+    deletion = threading.Thread(target=remove_document, args=(database, originals, known))
+
+    def delete() -> None:
+        deletion.start()
+        deletion.join(timeout=0.3)  # it is still waiting then
+
+    looking = InterruptedOriginals(originals.folder)
+    looking.meanwhile = delete
+    accepted = take_in(database, looking, lambda: [b"same"], Upload(collection))
+    deletion.join()
+    assert originals.exists(accepted.document.sha256)
+
+
 def test_bytes_that_another_document_uses_stay(
     database: Database, originals: Originals, collection: str
 ) -> None:
