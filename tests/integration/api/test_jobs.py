@@ -9,6 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from corpus.settings import Settings
+from rag_service.api import bulk
+from rag_service.service import Service
 from tests.integration.api.clients import (
     assert_problem,
     new_collection,
@@ -184,6 +186,24 @@ def test_a_request_that_broke_off_frees_its_key(client: TestClient, monkeypatch:
     assert broken.status_code == 500
     again = client.post("/v1/ingestion_jobs", files=files, data={"collection": collection}, headers=headers)
     assert when_over(client, again.json()["id"])["counts"]["done"] == 1
+
+
+def test_a_collection_that_is_deleted_meanwhile_is_not_found(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for it and the making of the job."""
+    collection = new_collection(client)
+    look = bulk.collection_for_upload
+
+    def look_and_lose(service: Service, name: str) -> str:
+        found = look(service, name)
+        assert client.delete(f"/v1/collections/{name}").status_code == 204
+        return found
+
+    monkeypatch.setattr(bulk, "collection_for_upload", look_and_lose)
+    files = [("files", ("x.txt", b"Some text."))]
+    response = client.post("/v1/ingestion_jobs", files=files, data={"collection": collection})
+    assert_problem(response, 404, "collection-not-found")
 
 
 def test_only_failed_items_are_retried(client: TestClient) -> None:

@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, func, select
 
-from corpus.collections import create_collection
+from corpus.collections import create_collection, delete_collection
 from corpus.database import Database
-from corpus.errors import Conflict, DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
+from corpus.errors import (
+    CollectionNotFound,
+    Conflict,
+    DocumentNotFound,
+    DuplicateDocument,
+    InvalidRequest,
+    QueueFull,
+)
 from corpus.models import Document, DocumentVersion, Job, JobItem
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, lock_document, remove_document
@@ -321,6 +328,17 @@ def test_a_deletion_never_takes_the_bytes_of_an_upload(
     with database.read() as session:
         wanted = set(session.scalars(select(DocumentVersion.sha256)))
     assert wanted == set(originals.hashes())
+
+
+def test_an_upload_into_a_collection_that_was_deleted_says_so(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Since it was looked up; nothing stays of the bytes."""
+    with database.write() as session:
+        delete_collection(session, collection)
+    with pytest.raises(CollectionNotFound):
+        take_in(database, originals, b"late", Upload(collection))
+    assert list(originals.hashes()) == []
 
 
 class InterruptedOriginals(Originals):
