@@ -19,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
+from corpus.errors import SettingsError
+
 SQLITE_BUSY_TIMEOUT_MS = 60_000
+_KNOWN_URLS = "write sqlite:///path or postgresql+psycopg://user:password@host/name."
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -38,11 +42,15 @@ class Table(DeclarativeBase):
 
 
 class Database:
-    """An engine and its two kinds of transaction."""
+    """An engine and its two kinds of transaction.
+
+    Raises:
+        SettingsError: the URL is none, or one of a database or driver that is not used here.
+    """
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(url)
-        self.engine = _make_engine(url)
+        self.url = _read_url(url)
+        self.engine = _make_engine(self.url)
         self._reading = self.engine.execution_options(
             **(
                 {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -182,12 +190,32 @@ def _is_sqlite_file(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"} and not url.query
 
 
-def _make_engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
+def _read_url(text: str) -> URL:
+    """Read the setting; its text is not shown, since it may have a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise SettingsError(f"RAG_DATABASE_URL is no address of a database; {_KNOWN_URLS}") from error
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise SettingsError(f"RAG_DATABASE_URL: {url.get_backend_name()} is not supported; {_KNOWN_URLS}")
+    return url
+
+
+def _make_engine(url: URL) -> Engine:
+    try:
+        if url.get_backend_name() == "sqlite":
+            return _make_sqlite_engine(url)
         return create_engine(url, pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise SettingsError(
+            f"RAG_DATABASE_URL: there is no driver for {url.drivername} ({error}); {_KNOWN_URLS} "
+            "The latter needs the extra rag-service[postgresql]."
+        ) from error
+
+
+def _make_sqlite_engine(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -21,6 +21,10 @@ from corpus.errors import SettingsError
 
 PREFIX = "RAG_"
 SETTINGS_FILE = Path("rag.toml")
+# Longer, and the arithmetic of times and limits fails in the midst of the work.
+_DAY_S = 86_400
+_CENTURY_DAYS = 36_500
+_MOST_MEMORY_MB = 1 << 24
 
 
 class Settings(BaseSettings):
@@ -70,7 +74,10 @@ class Settings(BaseSettings):
         description="Most tokens of prompt and answer together that the chat server takes.",
     )
     chat_timeout_s: float = Field(
-        default=120, gt=0, description="Longest time in which the chat server may send nothing, in seconds."
+        default=120,
+        gt=0,
+        le=_DAY_S,
+        description="Longest time in which the chat server may send nothing, in seconds.",
     )
     identity: str = Field(
         default="",
@@ -95,16 +102,25 @@ class Settings(BaseSettings):
         default=100, gt=0, description="Largest upload, in MiB; a larger one gets 413."
     )
     parse_timeout_s: float = Field(
-        default=60, gt=0, description="Longest time that reading one document may take, in seconds."
+        default=60,
+        gt=0,
+        le=_DAY_S,
+        description="Longest time that reading one document may take, in seconds.",
     )
     parse_memory_mb: int = Field(
-        default=1024, gt=0, description="Most memory that reading one document may take, in MiB."
+        default=1024,
+        gt=0,
+        le=_MOST_MEMORY_MB,
+        description="Most memory that reading one document may take, in MiB.",
     )
     queue_size: int = Field(
         default=1000, gt=0, description="Documents that may wait for ingestion; beyond, uploads get 429."
     )
     trace_days: int = Field(
-        default=30, ge=0, description="Days that the trace of an answer is kept; 0: none is stored."
+        default=30,
+        ge=0,
+        le=_CENTURY_DAYS,
+        description="Days that the trace of an answer is kept; 0: none is stored.",
     )
     require_keys: bool = Field(
         default=False, description="Whether requests need an API key, made by `rag keys create`."

@@ -129,8 +129,11 @@ def drop_originals(database: Database, originals: Originals, hashes: Iterable[st
 def lock_bytes(session: Session, sha256: str) -> None:
     """Make other transactions that lock the same bytes wait for the end of this one.
 
-    On SQLite every write transaction excludes the others from its beginning.
+    On SQLite every write transaction excludes the others from its beginning. That is its first statement,
+    which may come after a look for the file: so it begins here.
     """
     if session.get_bind().dialect.name == "postgresql":
         key = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True)
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    else:
+        session.connection()

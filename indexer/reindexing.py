@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from corpus.database import Database
-from corpus.errors import Conflict, CorpusError, JobNotFound
+from corpus.errors import Conflict, CorpusError
 from corpus.models import Chunk, Document, Generation, Job, now
 from indexer.building import build_base, remove_generation_files, verify_base
 from indexer.catching_up import catch_up
@@ -61,9 +61,11 @@ def reindex_next(bench: Workbench, generations_dir: Path, job_id: str) -> bool:
         return _give_up(bench.database, job_id, "Its generation is gone or was given up; start again.")
     try:
         return _go_on(bench, generations_dir, job_id, generation, manual=manual, trial=trial)
-    except JobNotFound:  # the collection was deleted, and its jobs with it
-        return False
-    except CorpusError as error:
+    except (CorpusError, FileNotFoundError) as error:
+        if _is_gone(bench.database, job_id):
+            return False
+        if not isinstance(error, CorpusError):
+            raise
         _log.warning("reindexing by job %s failed", job_id, exc_info=error)
         return _give_up(bench.database, job_id, str(error))
 
@@ -170,6 +172,12 @@ def _complete(database: Database, job_id: str, *, stage: str | None = None) -> b
         if job.state not in FINISHED:
             job.state, job.stage, job.finished_at = "completed", stage, now()
     return False
+
+
+def _is_gone(database: Database, job_id: str) -> bool:
+    """Tell whether the collection was deleted, and with it its jobs, generations and their folders."""
+    with database.read() as session:
+        return session.get(Job, job_id) is None
 
 
 def _give_up(database: Database, job_id: str, error: str) -> bool:

@@ -16,9 +16,9 @@ from sqlalchemy import Select, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from corpus.errors import Conflict, DuplicateDocument, InvalidRequest
+from corpus.errors import CollectionNotFound, Conflict, DuplicateDocument, InvalidRequest
 from corpus.ids import new_id
-from corpus.models import Document, DocumentVersion
+from corpus.models import Collection, Document, DocumentVersion
 from indexer.deletion import bury_early_chunks, lock_document
 from indexer.storable import is_storable
 
@@ -104,7 +104,7 @@ def place_upload(
     """Find the document that an upload belongs to, or make it, and add a pending version if need be.
 
     Raises:
-        DuplicateDocument, DocumentNotFound: see `indexer.intake.take_in`.
+        CollectionNotFound, DuplicateDocument, DocumentNotFound: see `indexer.intake.take_in`.
     """
     for _ in range(_RACES):
         try:
@@ -112,6 +112,8 @@ def place_upload(
                 return _place(session, upload, sha256, on_duplicate, document_id)
         except IntegrityError:  # another upload was faster; now it can be seen
             continue
+    if session.get(Collection, upload.collection_id) is None:
+        raise CollectionNotFound("The collection was deleted at this moment; choose another one.")
     raise Conflict("The same document is being uploaded by others at this moment; try again.")
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import UploadFile
 
-from corpus.errors import Conflict, CorpusError, EmptyDocument
-from corpus.models import Job
+from corpus.errors import CollectionNotFound, Conflict, CorpusError, EmptyDocument
+from corpus.models import Collection, Job
 from indexer.intake import Bytes, add_failed_item, add_to_job
 from indexer.jobs import RECEIVING, create_job, seal_job
 from indexer.uploads import OnDuplicate, Upload
@@ -159,7 +159,8 @@ def _lines(
 
         return read
 
-    for source in records.lines(name, file, longest=service.limits.upload_bytes):
+    metadata = fields.metadata if fields else None
+    for source in records.lines(name, file, longest=service.limits.upload_bytes, metadata=metadata):
         yield Named(source.label, reader(source))
 
 
@@ -187,6 +188,7 @@ def _job(service: Service, collection_id: str | None, key: str | None) -> Iterat
 
     Raises:
         JobKnown, Conflict: another request with the same key was faster.
+        CollectionNotFound: the collection was deleted since it was looked up.
     """
     try:
         with service.database.write() as session:
@@ -196,7 +198,7 @@ def _job(service: Service, collection_id: str | None, key: str | None) -> Iterat
     except IntegrityError as error:
         known = known_job(service, key)
         if known is None:
-            raise
+            raise _what_went(service, collection_id) from error
         raise JobKnown(known) from error
     complete = False
     try:
@@ -207,6 +209,15 @@ def _job(service: Service, collection_id: str | None, key: str | None) -> Iterat
             seal_job(session, job_id)
             if not complete:
                 session.get_one(Job, job_id).idempotency_key = None
+
+
+def _what_went(service: Service, collection_id: str | None) -> CorpusError:
+    """Return why a job could not be made: what it needs was there a moment ago, or what forbade it."""
+    if collection_id is not None:
+        with service.database.read() as session:
+            if session.get(Collection, collection_id) is None:
+                return CollectionNotFound("The collection was deleted at this moment; choose another one.")
+    return Conflict("The first request with this Idempotency-Key broke off at this moment; send it again.")
 
 
 def _add(service: Service, job_id: str, named: Iterable[Named], *, on_duplicate: OnDuplicate) -> None:

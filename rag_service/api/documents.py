@@ -62,6 +62,7 @@ _UPLOAD_PROBLEMS = (
     errors.INVALID,
     KINDS[EmptyDocument],
     KINDS[QueueFull],
+    errors.DISK_FULL,
     errors.NOT_READY,
 )
 

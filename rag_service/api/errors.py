@@ -4,6 +4,7 @@ Errors are RFC 9457 problem documents; the OpenAI-compatible routes answer with 
 instead, because their clients read nothing else.
 """
 
+import errno
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ PROBLEM_PATH = "/problems/"
 _OPENAI_PATHS = re.compile(r"/v1/(chat/completions|models(/.*)?|embeddings)/?")
 
 _TYPE_NAME = re.compile(r"[\[(]")
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ INVALID = ProblemKind(422, "invalid-request", "The request does not fit")
 RATE_LIMITED = ProblemKind(429, "rate-limited", "Too many requests", retry_after_s=1)
 INTERNAL = ProblemKind(500, "internal-error", "The service failed")
 DATABASE_AWAY = ProblemKind(503, "database-unavailable", "The database does not answer", retry_after_s=5)
+DISK_FULL = ProblemKind(503, "disk-full", "There is no room on the disk", retry_after_s=60)
 NOT_READY = ProblemKind(503, "not-ready", "The service is not ready", retry_after_s=5)
 
 # The most special class that fits decides.
@@ -122,7 +126,8 @@ def problem_of(error: errors.CorpusError) -> Problem:
 
 def kind_named(slug: str) -> ProblemKind | None:
     """Return the kind of problem with this slug."""
-    kinds = (*KINDS.values(), *_OF_STATUS.values(), NO_MODEL, RATE_LIMITED, INTERNAL, DATABASE_AWAY)
+    others = (NO_MODEL, RATE_LIMITED, INTERNAL, DATABASE_AWAY, DISK_FULL)
+    kinds = (*KINDS.values(), *_OF_STATUS.values(), *others)
     return next((kind for kind in kinds if kind.slug == slug), None)
 
 
@@ -146,6 +151,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(errors.CorpusError, _answer_corpus_error)
     app.add_exception_handler(OperationalError, _answer_database_error)
     app.add_exception_handler(PoolTimeout, _answer_database_error)
+    app.add_exception_handler(OSError, _answer_disk_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(StarletteHTTPException, _answer_http_exception)
 
@@ -163,6 +169,15 @@ async def _answer_database_error(request: Request, error: Exception) -> JSONResp
     """The database is away, or other writers kept it for too long: worth another try, and no bug."""
     _log.error("the database does not answer", exc_info=error)
     return problem_response(request.url.path, Problem(DATABASE_AWAY, "Try again in some seconds."))
+
+
+async def _answer_disk_error(request: Request, error: Exception) -> JSONResponse:
+    """A full disk is nobody's bug, and its keeper can be told so; any other fault of the system is one."""
+    if not isinstance(error, OSError) or error.errno not in _FULL:
+        raise error
+    _log.error("the disk is full", exc_info=error)
+    detail = "Free some space where the data folder or the temporary one is, then send it again."
+    return problem_response(request.url.path, Problem(DISK_FULL, detail))
 
 
 async def _answer_invalid_request(request: Request, error: Exception) -> JSONResponse:

@@ -60,6 +60,7 @@ _NOT_FOUND = KINDS[JobNotFound]
         errors.TOO_LARGE,
         errors.UNSUPPORTED_TYPE,
         errors.INVALID,
+        errors.DISK_FULL,
         errors.NOT_READY,
     ),
     openapi_extra=upload_body(IngestionRecord, IngestionForm, files="files", json_type="application/jsonl"),
@@ -70,7 +71,8 @@ async def create_job(request: Request, service: ServiceDep, idempotency_key: Ide
     An archive (zip, tar) stands for its members, a file of JSON lines for its lines. What can not be read
     becomes a failed item of the job; the others go on.
     """
-    key = idempotency_key and f"{getattr(request.state, 'caller', '')}:{idempotency_key}"
+    # An empty one names nothing: all requests that have it would be repetitions of the first.
+    key = f"{getattr(request.state, 'caller', '')}:{idempotency_key}" if idempotency_key else None
     job_id = await anyio.to_thread.run_sync(known_job, service, key)
     if job_id is None:
         job_id = await _take_in(request, service, key)

@@ -30,6 +30,10 @@ HEARTBEAT = b": heartbeat\n\n"
 
 _READER_LEFT = (anyio.BrokenResourceError, CancelledError)  # what sending raises in the thread then
 
+# Line ends of Unicode. They end no line of an event stream, but lines as many readers cut them, such as
+# Python's `str.splitlines`. JSON has them inside texts alone, where their escape says the same.
+_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+
 Item = TypeVar("Item")
 Gone = Callable[[], bool]
 _log = logging.getLogger(__name__)
@@ -38,7 +42,7 @@ _log = logging.getLogger(__name__)
 def sse_event(data: str, *, name: str | None = None) -> bytes:
     """Return one event; `data` is JSON, which has no line breaks of its own."""
     heading = f"event: {name}\n" if name else ""
-    return f"{heading}data: {data}\n\n".encode()
+    return f"{heading}data: {data.translate(_LINE_ENDS)}\n\n".encode()
 
 
 def json_data(value: object) -> str:

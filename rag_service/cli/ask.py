@@ -77,7 +77,8 @@ def print_answer(answer: "Answer") -> None:
         typer.secho(f"    {call.tool}: {call.input} -> {_first_line(call.output)}", dim=True)
     for citation in answer.citations:
         page = f", page {citation.page}" if citation.page else ""
-        typer.secho(f"[{citation.id}] {citation.passage.document_title}{page}", fg="cyan")
+        title = terminal.on_one_line(citation.passage.document_title)
+        typer.secho(f"[{citation.id}] {title}{page}", fg="cyan")
         typer.echo(f"    “{' '.join(citation.quote.split())}”")
     typer.echo()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Document = Annotated[
     str, typer.Argument(metavar="DOCUMENT", help="Id of a document, or its external id in the collection.")
 ]
+Status = Literal["pending", "processing", "ready", "failed"]
 
 documents = typer.Typer(no_args_is_help=True, help="List, show, delete and replace documents.")
 
@@ -30,9 +31,7 @@ def list_(
     collection: Annotated[
         str | None, typer.Option("--collection", "-c", help="Name or id of a collection; none: all.")
     ] = None,
-    status: Annotated[
-        str | None, typer.Option(help="Only pending, processing, ready or failed ones.")
-    ] = None,
+    status: Annotated[Status | None, typer.Option(help="Only those in this status.")] = None,
     limit: Limit = 1000,
     as_json: AsJson = False,
 ) -> None:

@@ -136,7 +136,7 @@ def failed_items(database: "Database", job_id: str) -> list["ItemProgress"]:
 def print_failures(failed: list["ItemProgress"]) -> None:
     """Print what could not be read, and why."""
     for item in failed:
-        terminal.warn(f"  {item.name}: {item.error}")
+        terminal.warn(terminal.on_one_line(f"  {item.name}: {item.error}"))
 
 
 def summary(job: "JobProgress") -> str:

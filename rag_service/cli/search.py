@@ -61,4 +61,4 @@ def source(passage: "Passage") -> str:
         else passage.heading_path
     )
     parts += [" > ".join(path)] if path else []
-    return ", ".join(parts)
+    return terminal.on_one_line(", ".join(parts))

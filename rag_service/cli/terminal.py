@@ -1,6 +1,7 @@
 """What commands print: tables for people, tab-separated lines for pipes, JSON lines for programs."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ class ConfirmationMissing(CorpusError):
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130  # as shells have it for Ctrl-C
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def is_terminal() -> bool:
@@ -29,9 +31,17 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
 
 
+def on_one_line(text: str) -> str:
+    """Return a name as a table can hold it: tabs, line ends and what commands a terminal become spaces.
+
+    Titles and file names come from anywhere, and may have any character.
+    """
+    return _CONTROLS.sub(" ", text)
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows: aligned under headings on a terminal, else separated by tabs and without headings."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    texts = [["" if cell is None else on_one_line(str(cell)) for cell in row] for row in rows]
     if not is_terminal():
         for row in texts:
             typer.echo("\t".join(row))
@@ -52,7 +62,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
     """Print one thing's fields, a line each."""
     width = max(map(len, fields))
     for name, value in fields.items():
-        typer.echo(f"{name:<{width}}  {'' if value is None else value}".rstrip())
+        typer.echo(f"{name:<{width}}  {'' if value is None else on_one_line(str(value))}".rstrip())
 
 
 def day(moment: datetime | None) -> str:

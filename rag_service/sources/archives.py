@@ -4,6 +4,7 @@ No more than one of them is ever unpacked to disk, a large one, into a file with
 """
 
 import lzma
+import stat
 import struct
 import tarfile
 import zipfile
@@ -32,6 +33,7 @@ DAMAGED = (
 )
 """What reading an archive may raise: both modules check less than they compute with."""
 
+_MODE_SHIFT = 16  # where Unix programs keep a member's mode among its external attributes
 _ENCRYPTED = 0x1  # a member's first flag bit (APPNOTE.TXT, section 4.4.4)
 
 
@@ -41,7 +43,7 @@ def is_archive(name: str) -> bool:
 
 
 def members(name: str, file: Path | IO[bytes]) -> Iterator[Source]:
-    """Yield the archive's files under their paths in it; hidden ones are left out.
+    """Yield the archive's files under their paths in it; hidden ones and links are left out.
 
     An archive that is damaged yields, after what can be read of it, itself with its problem.
     """
@@ -55,7 +57,7 @@ def members(name: str, file: Path | IO[bytes]) -> Iterator[Source]:
 def _zip_members(file: Path | IO[bytes]) -> Iterator[Source]:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
-            if not member.is_dir() and not _is_hidden(member.filename):
+            if not (member.is_dir() or _is_link(member) or _is_hidden(member.filename)):
                 encrypted = bool(member.flag_bits & _ENCRYPTED)
                 with _unpacked_once(_zip_parts(archive, member), member.file_size) as parts:
                     yield Source(
@@ -120,6 +122,11 @@ def _tar_parts(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Parts:
             yield part
 
     return parts
+
+
+def _is_link(member: zipfile.ZipInfo) -> bool:
+    """Tell a symbolic link, whose bytes are the path that it points to."""
+    return stat.S_ISLNK(member.external_attr >> _MODE_SHIFT)
 
 
 def _is_hidden(name: str) -> bool:

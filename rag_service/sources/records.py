@@ -1,10 +1,10 @@
 """Lines of JSON as documents: ``{"text", "title", "external_id", "metadata", "collection"}``."""
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from indexer.uploads import EXACT_TEXT
 from rag_service.api.schemas.jobs import IngestionRecord
@@ -19,7 +19,13 @@ def has_lines(name: str) -> bool:
     return name.lower().endswith((".jsonl", ".ndjson"))
 
 
-def lines(name: str, file: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterator[Source]:
+def lines(
+    name: str,
+    file: IO[bytes],
+    *,
+    longest: int = LONGEST_LINE,
+    metadata: Mapping[str, JsonValue] | None = None,
+) -> Iterator[Source]:
     """Yield one document a line, blank ones left out; memory does not grow with the file.
 
     A byte order mark at its beginning is no part of the first line.
@@ -28,6 +34,7 @@ def lines(name: str, file: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterato
         name: of the file, for the items' names.
         file: opened at its beginning.
         longest: bytes of a line; a longer one is a source with a problem.
+        metadata: of the lines that have none of their own.
     """
     for number, line in enumerate(_cut_lines(file, longest), start=1):
         place = f"{name}, line {number}"
@@ -36,7 +43,7 @@ def lines(name: str, file: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterato
             continue
         record = line.removeprefix(BOM_UTF8) if number == 1 else line
         if record.strip():
-            yield _source(place, record)
+            yield _source(place, record, metadata or {})
 
 
 def _cut_lines(file: IO[bytes], longest: int) -> Iterator[bytes]:
@@ -48,7 +55,7 @@ def _cut_lines(file: IO[bytes], longest: int) -> Iterator[bytes]:
             rest = file.readline(READ_BYTES)
 
 
-def _source(place: str, line: bytes) -> Source:
+def _source(place: str, line: bytes, metadata: Mapping[str, JsonValue]) -> Source:
     try:
         record = IngestionRecord.model_validate_json(line)
     except ValidationError as error:
@@ -63,7 +70,7 @@ def _source(place: str, line: bytes) -> Source:
         len(record.text),
         external_id=record.external_id,
         title=record.title,
-        metadata=record.metadata,
+        metadata=record.metadata if "metadata" in record.model_fields_set else metadata,
         media_type=EXACT_TEXT,
         collection=record.collection if "collection" in record.model_fields_set else None,
     )

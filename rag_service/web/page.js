@@ -82,7 +82,7 @@ async function readOn(reader) {
 }
 
 function parseEvent(block) {
-  const fields = block.split("\n").map((line) => /^(\w+): ?(.*)$/.exec(line));
+  const fields = block.split("\n").map((line) => /^(\w+): ?(.*)$/s.exec(line));
   return Object.fromEntries(fields.filter(Boolean).map(([, name, value]) => [name, value]));
 }
 

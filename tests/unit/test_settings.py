@@ -60,6 +60,10 @@ def test_a_broken_file_stops_the_start(work_folder: Path) -> None:
     [
         ("RAG_MAX_UPLOAD_MB", "many"),
         ("RAG_QUEUE_SIZE", "0"),
+        ("RAG_TRACE_DAYS", "1000000"),  # there is no such day
+        ("RAG_PARSE_TIMEOUT_S", "inf"),
+        ("RAG_PARSE_MEMORY_MB", "100000000000000"),
+        ("RAG_CHAT_TIMEOUT_S", "inf"),
         ("RAG_LOG_FORMAT", "xml"),
         ("RAG_VECTOR_STORE", "chroma"),
         ("RAG_OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),

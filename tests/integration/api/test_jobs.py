@@ -9,6 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from corpus.settings import Settings
+from rag_service.api import bulk
+from rag_service.service import Service
 from tests.integration.api.clients import (
     assert_problem,
     new_collection,
@@ -130,6 +132,20 @@ def test_a_file_of_json_lines_stands_for_its_lines(client: TestClient) -> None:
         assert len(client.get("/v1/documents", params={"collection": name}).json()["data"]) == 1
 
 
+def test_lines_without_metadata_get_that_of_the_form(client: TestClient) -> None:
+    """A line's own goes before it, an empty one too."""
+    collection = new_collection(client)
+    own: dict[str, dict[str, object]] = {"a": {}, "b": {"metadata": {"k": 1}}, "c": {"metadata": {}}}
+    lines = [{"text": f"Line {name}.", "external_id": name, **more} for name, more in own.items()]
+    body = "\n".join(json.dumps(line) for line in lines).encode()
+    fields = {"collection": collection, "metadata": json.dumps({"year": 2024})}
+    job = client.post("/v1/ingestion_jobs", files=[("files", ("r.jsonl", body))], data=fields).json()
+    when_over(client, job["id"])
+    found = client.get("/v1/documents", params={"collection": collection}).json()["data"]
+    metadata = {each["external_id"]: each["metadata"] for each in found}
+    assert metadata == {"a": {"year": 2024}, "b": {"k": 1}, "c": {}}
+
+
 def test_a_repeated_request_returns_the_job_of_the_first(client: TestClient) -> None:
     """With an Idempotency-Key; other keys, and none, make new jobs."""
     collection = new_collection(client)
@@ -149,6 +165,8 @@ def test_a_repeated_request_returns_the_job_of_the_first(client: TestClient) -> 
     assert send("Other text.", {"Idempotency-Key": f"other key of {collection}"}) != first
     when_over(client, first)
     assert send("First text.", key) == first
+    empty = {"Idempotency-Key": ""}
+    assert send("One text.", empty) != send("Another text.", empty)
 
 
 def test_a_request_that_broke_off_frees_its_key(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +186,24 @@ def test_a_request_that_broke_off_frees_its_key(client: TestClient, monkeypatch:
     assert broken.status_code == 500
     again = client.post("/v1/ingestion_jobs", files=files, data={"collection": collection}, headers=headers)
     assert when_over(client, again.json()["id"])["counts"]["done"] == 1
+
+
+def test_a_collection_that_is_deleted_meanwhile_is_not_found(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for it and the making of the job."""
+    collection = new_collection(client)
+    look = bulk.collection_for_upload
+
+    def look_and_lose(service: Service, name: str) -> str:
+        found = look(service, name)
+        assert client.delete(f"/v1/collections/{name}").status_code == 204
+        return found
+
+    monkeypatch.setattr(bulk, "collection_for_upload", look_and_lose)
+    files = [("files", ("x.txt", b"Some text."))]
+    response = client.post("/v1/ingestion_jobs", files=files, data={"collection": collection})
+    assert_problem(response, 404, "collection-not-found")
 
 
 def test_only_failed_items_are_retried(client: TestClient) -> None:

@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, func, select
 
-from corpus.collections import create_collection
+from corpus.collections import create_collection, delete_collection
 from corpus.database import Database
-from corpus.errors import Conflict, DocumentNotFound, DuplicateDocument, InvalidRequest, QueueFull
+from corpus.errors import (
+    CollectionNotFound,
+    Conflict,
+    DocumentNotFound,
+    DuplicateDocument,
+    InvalidRequest,
+    QueueFull,
+)
 from corpus.models import Document, DocumentVersion, Job, JobItem
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, lock_document, remove_document
@@ -321,6 +328,51 @@ def test_a_deletion_never_takes_the_bytes_of_an_upload(
     with database.read() as session:
         wanted = set(session.scalars(select(DocumentVersion.sha256)))
     assert wanted == set(originals.hashes())
+
+
+def test_an_upload_into_a_collection_that_was_deleted_says_so(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Since it was looked up; nothing stays of the bytes."""
+    with database.write() as session:
+        delete_collection(session, collection)
+    with pytest.raises(CollectionNotFound):
+        take_in(database, originals, b"late", Upload(collection))
+    assert list(originals.hashes()) == []
+
+
+class InterruptedOriginals(Originals):
+    """Lets something else happen once, after it was asked whether bytes are here."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def exists(self, sha256: str) -> bool:
+        """Answer as it was before what happens meanwhile."""
+        found = super().exists(sha256)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return found
+
+
+def test_bytes_that_were_seen_are_there_when_their_document_is(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """A deletion of the last document that had them waits from the look on, or comes before it."""
+    with database.write() as session:
+        other = create_collection(session, name="other", embedder=FakeEmbedder()).id
+    known = take_in(database, originals, b"same", Upload(other)).document.id
+    deletion = threading.Thread(target=remove_document, args=(database, originals, known))
+
+    def delete() -> None:
+        deletion.start()
+        deletion.join(timeout=0.3)  # it is still waiting then
+
+    looking = InterruptedOriginals(originals.folder)
+    looking.meanwhile = delete
+    accepted = take_in(database, looking, lambda: [b"same"], Upload(collection))
+    deletion.join()
+    assert originals.exists(accepted.document.sha256)
 
 
 def test_bytes_that_another_document_uses_stay(

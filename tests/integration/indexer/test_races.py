@@ -9,12 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
-from corpus.collections import active_generation, create_collection
+from corpus.collections import active_generation, create_collection, delete_collection
 from corpus.database import Database
 from corpus.embedding import Embedder
-from corpus.errors import EmbedderMismatch
+from corpus.errors import EmbedderMismatch, GenerationNotFound
 from corpus.models import Chunk, Document, Generation, Job, JobItem, Tombstone
 from corpus.originals import Originals
+from indexer import reindexing
 from indexer.building import remove_generation_files
 from indexer.consistency import check
 from indexer.deletion import remove_document
@@ -250,6 +251,31 @@ def test_a_whole_reindex_while_a_document_is_embedded_does_not_lose_it(
         assert (document.status, document.version) == ("ready", 2 if replaced else 1)
         assert document.chunk_count > 1
     require_whole(bench, generations)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("vectors.faiss.new"), GenerationNotFound("gen_1")])
+def test_a_collection_that_is_deleted_while_its_index_is_written_ends_the_reindex(
+    bench: Workbench,
+    collection: str,
+    generations: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    """Its folder is gone in the midst of it, or the generation is not found: neither is a fault."""
+    upload(bench, collection, LONG)
+    with bench.database.write() as session:
+        job = request_reindex(session, collection, embedder=SECOND, max_tokens=40, overlap=0)
+
+    def lose(*_: object, **__: object) -> None:
+        with bench.database.write() as session:
+            delete_collection(session, collection)
+        raise error
+
+    monkeypatch.setattr(reindexing, "build_base", lose)
+    while reindex_next(bench, generations, job.id):
+        pass
+    with bench.database.read() as session:
+        assert session.scalars(select(Job.id)).all() == []
 
 
 def test_a_title_that_changes_while_a_document_is_embedded_is_kept(

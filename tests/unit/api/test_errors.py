@@ -1,5 +1,6 @@
 """From error to response: problem documents, OpenAI's error object, request ids, limits."""
 
+import errno
 import inspect
 import logging
 from collections.abc import Iterator
@@ -48,6 +49,10 @@ def client(metrics: Metrics) -> Iterator[TestClient]:
     def fail(name: str) -> None:
         error = getattr(errors, name)
         raise error("What is wrong. What to do.")
+
+    @app.get("/system/{code}")
+    def system(code: int) -> None:
+        raise OSError(code, "secret detail", "/data/originals")
 
     @app.get("/bug")
     def bug() -> None:
@@ -110,6 +115,15 @@ def test_bug_tells_nothing_of_the_inside(client: TestClient, caplog: pytest.LogC
     assert "req-7" in response.json()["detail"]
     assert "secret" not in response.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_full_disk_is_told_and_other_faults_of_the_system_are_not(client: TestClient) -> None:
+    """Its keeper can mend the one; paths of the machine are nobody's business."""
+    full, other = client.get(f"/system/{errno.ENOSPC}"), client.get(f"/system/{errno.EIO}")
+    assert (full.status_code, full.json()["type"]) == (503, "/problems/disk-full")
+    assert "retry-after" in full.headers
+    assert (other.status_code, other.json()["type"]) == (500, "/problems/internal-error")
+    assert not any(secret in each.text for secret in ("secret", "/data") for each in (full, other))
 
 
 def test_field_errors_are_listed(client: TestClient) -> None:

@@ -1,5 +1,6 @@
 """Events from a thread to a reader who may leave."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -69,12 +70,24 @@ def test_last_event_alone() -> None:
 
 
 def test_unicode_stays_readable() -> None:
-    """A line separator of Unicode breaks no event, and is not escaped either."""
+    """Letters are not escaped."""
 
     def events(_gone: Gone) -> Generator[bytes]:
-        yield sse_event(json_data({"text": "é\u2028\n"}))
+        yield sse_event(json_data({"text": "é\n"}))
 
-    assert read(events).content.decode() == 'data: {"text":"é\u2028\\n"}\n\n'
+    assert read(events).content.decode() == 'data: {"text":"é\\n"}\n\n'
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e"])
+def test_an_event_is_whole_for_readers_that_cut_at_any_line_end(end: str) -> None:
+    """Python's `splitlines` and a pattern's full stop know more line ends than event streams have."""
+
+    def events(_gone: Gone) -> Generator[bytes]:
+        yield sse_event(json_data({"text": f"one{end}two"}), name="delta")
+
+    name, data, blank = read(events).content.decode().splitlines()
+    assert (name, blank) == ("event: delta", "")
+    assert json.loads(data.removeprefix("data: ")) == {"text": f"one{end}two"}
 
 
 @pytest.mark.parametrize("path", ["/stream", "/last"])

@@ -168,6 +168,32 @@ def test_tables_are_tab_separated_for_pipes(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "doc_1\t\ndoc_2\t[x] a\n"
 
 
+def test_a_name_can_not_break_a_table_or_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row stays a row with its columns, whatever a file or a title is called."""
+    terminal.print_table(("id", "title"), [("doc_1", "a\tb\nc\x1b[31m\x9b2J")])
+    terminal.print_fields({"title": "a\r\nstatus  ready\x1b]0;x\x07"})
+    assert capsys.readouterr().out == "doc_1\ta b c [31m 2J\ntitle  a  status  ready ]0;x\n"
+
+
+def test_a_status_that_documents_do_not_have_is_wrong_usage() -> None:
+    """A misspelt one would list nothing, as if there were none."""
+    assert outcome("documents", "list", "--status", "faled") == terminal.WRONG_USAGE
+
+
+@pytest.mark.parametrize(
+    "url", ["rag.sqlite3", "mysql://host/name", "postgresql+nodriver://host/name", "postgresql://host:x/name"]
+)
+def test_an_address_of_no_database_is_wrong_usage(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the setting and says what can stand there."""
+    monkeypatch.setenv("RAG_DATABASE_URL", url)
+    assert outcome("jobs", "list") == terminal.WRONG_USAGE
+    error = capsys.readouterr().err
+    assert error.startswith("Error: RAG_DATABASE_URL")
+    assert "postgresql+psycopg://" in error
+
+
 @pytest.mark.parametrize("words", [["nonsense"], ["jobs", "nonsense"], ["jobs", "list", "--nonsense"]])
 def test_the_check_of_written_commands_finds_faults(words: list[str]) -> None:
     """tests/commands.py, which holds documents against the program, does refuse."""

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -115,11 +116,14 @@ def test_a_pattern_means_the_files_that_fit(folder: Path) -> None:
 
 
 def test_a_zip_archive_means_its_members(tmp_path: Path) -> None:
-    """Each file in it is a document under its path in the archive; folders and hidden files are none."""
+    """Each file in it is a document under its path there; folders, links and hidden files are none."""
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("a.txt", "inner/b.md", "inner/", ".hidden", "__MACOSX/a.txt"):
             archive.writestr(name, name)
+        link = zipfile.ZipInfo("link.txt")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
     found = [(each.external_id, each.filename, content(each)) for each in walk(path)]
     assert found == [("a.txt", "a.txt", b"a.txt"), ("inner/b.md", "b.md", b"inner/b.md")]
 
