@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from corpus.embedding import Embedder
 from rag_service.answering.quoting import FACTS, best_sentences
-from rag_service.answering.reading_together import Joined, joins_facts, told_together
+from rag_service.answering.reading_together import Joined, may_tell_together, told_together
 from rag_service.answering.two_readers import Told, hopeless, told_in
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.passages import Passage
@@ -52,8 +52,8 @@ def judge(
     readings = readers.alone(question, passages)
     best = best_sentences(query, passages, embedder, readings)
     told = told_in(best, passages, readings)
-    joined = None
-    if readers.together and joins_facts(question) and told and all(each.margin <= 0 for each in told):
+    evidence, joined = evidence_score(query, passages, embedder), None
+    if readers.together and may_tell_together(question, told, evidence):
         joined = told_together(question, passages, readings, best, readers.together)
     sentences = [*dict.fromkeys((*joined.sentences, *best))] if joined else best
-    return Judgement(evidence_score(query, passages, embedder), tuple(sentences[:FACTS]), told, joined)
+    return Judgement(evidence, tuple(sentences[:FACTS]), told, joined)

@@ -20,6 +20,7 @@ from rag_service.retrieval.readings import Read, Reading, answer_logit
 _PASSAGES = 3  # the likeliest, of which each is read behind a part of each other
 _WORDS = 50  # of the part that is read before a passage
 _FEWEST_WORDS = 12  # of a question that joins two facts
+_LEAST_EVIDENCE = 0.05  # below, passages are about something else
 _SURE = 3.0  # a margin from which what was found counts
 
 
@@ -35,6 +36,12 @@ class Joined:
 def joins_facts(question: str) -> bool:
     """Tell whether a question may ask for what two passages say together: such questions are long."""
     return len(question.split()) >= _FEWEST_WORDS and not needs_a_sum(question)
+
+
+def may_tell_together(question: str, told: Sequence[Told], evidence: float) -> bool:
+    """Tell whether it is worth reading passages together of which none tells by itself what is asked."""
+    unsaid = bool(told) and all(each.margin <= 0 for each in told)
+    return unsaid and evidence >= _LEAST_EVIDENCE and joins_facts(question)
 
 
 def told_together(
