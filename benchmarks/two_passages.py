@@ -1,6 +1,6 @@
 r"""What comes of reading two passages together, where none answers by itself.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/two_passages.py SOURCES --replies FILE [--count 240]
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/two_passages.py SOURCES --replies FILE [--skip 0 --count 240]
 
 SOURCES holds the data sets as their makers publish them. HotpotQA's questions (from HaluEval) about pages
 that neither reader nor answerer was trained on, over five whole passages each: with both of their own, with
@@ -60,23 +60,27 @@ def main() -> None:
     parser.add_argument("sources", type=Path)
     parser.add_argument("--replies", type=Path, required=True)
     parser.add_argument("--count", type=int, default=240, help="questions of HotpotQA")
+    parser.add_argument("--skip", type=int, default=0, help="of them, before these")
     parser.add_argument("--part", default="1/1", help="1/2: every second question, from the first on")
     arguments = parser.parse_args()
     if not arguments.replies.is_file():
         part, _, parts = arguments.part.partition("/")
-        records = [*_over_two(arguments.sources, arguments.count), *_over_one(arguments.sources)]
+        records = [
+            *_over_two(arguments.sources, arguments.skip, arguments.count),
+            *_over_one(arguments.sources),
+        ]
         rows = [asdict(row) for row in _ask_all(records[int(part) - 1 :: int(parts)])]
         arguments.replies.write_text(json.dumps(rows), encoding="utf-8")
     rows = json.loads(arguments.replies.read_text(encoding="utf-8"))
     report([Row(**{**row, "gold": tuple(row["gold"])}) for row in rows])
 
 
-def _over_two(sources: Path, count: int) -> Iterator[tuple[str, Record]]:
+def _over_two(sources: Path, skip: int, count: int) -> Iterator[tuple[str, Record]]:
     every = list(more_reading.import_halueval(read_json_lines(find_file(sources, "halueval*"))))
     pool, random = PassagePool(every), Random(6)  # noqa: S311 - a draw of data, no secret
     held = sorted((each for each in every if each.split == "dev"), key=lambda record: record.id)
     random.shuffle(held)
-    for record in held[:count]:
+    for record in held[skip : skip + count]:
         if not _asks(record) or record.meta.gold[0].lower() in _JUDGED:
             continue
         if both := in_excerpts(record, pool, FIVE, random):

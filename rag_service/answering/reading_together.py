@@ -21,7 +21,7 @@ _PASSAGES = 3  # the likeliest, of which each is read behind a part of each othe
 _WORDS = 50  # of the part that is read before a passage
 _FEWEST_WORDS = 12  # of a question that joins two facts
 _LEAST_EVIDENCE = 0.05  # below, passages are about something else
-_SURE = 3.0  # a margin from which what was found counts
+_SURE = 5.5  # a margin from which what was found counts: two passages together make a reader sure too soon
 
 
 @dataclass(frozen=True, slots=True)

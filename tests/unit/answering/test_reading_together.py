@@ -21,7 +21,7 @@ SOUP, BORN = COOKING.split(". ")[1] + ".", "Orson was born in Dunmarrow."
 PASSAGES = [passage(1, COOKING), passage(2, PEOPLE), passage(3, "The ship comes in January.")]
 
 
-def knows(town: str, *, behind: str, logit: float = 5.0) -> Read:
+def knows(town: str, *, behind: str, logit: float = 7.0) -> Read:
     """Return a reader that finds a word where other words stand before it, and nothing elsewhere."""
 
     def read(_question: str, passages: Sequence[Passage]) -> list[Reading]:
@@ -60,12 +60,12 @@ def test_what_stands_behind_the_sentences_of_another_passage_is_found() -> None:
     """With the sentence that has it, and the one of the other passage that fits the question best."""
     readings = ALONE(QUESTION, PASSAGES)
     joined = told_together(QUESTION, PASSAGES, readings, [SOUP], knows("Dunmarrow", behind="fish soup"))
-    assert joined == Joined(Told("Dunmarrow.", 5.0, 2), 1, (BORN, SOUP))
+    assert joined == Joined(Told("Dunmarrow.", 7.0, 2), 1, (BORN, SOUP))
 
 
 def test_what_a_reader_is_not_sure_of_is_left() -> None:
     """Two passages together make it sure too soon."""
-    together = knows("Dunmarrow", behind="fish soup", logit=2.9)
+    together = knows("Dunmarrow", behind="fish soup", logit=5.4)
     assert told_together(QUESTION, PASSAGES, ALONE(QUESTION, PASSAGES), [SOUP], together) is None
 
 
