@@ -1,6 +1,6 @@
 r"""What comes of reading two passages together, where none answers by itself.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/two_passages.py SOURCES --replies FILE [--skip 0 --count 240]
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/two_passages.py SOURCES --replies FILE [--count 240]
 
 SOURCES holds the data sets as their makers publish them. HotpotQA's questions (from HaluEval) about pages
 that neither reader nor answerer was trained on, over five whole passages each: with both of their own, with

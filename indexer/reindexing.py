@@ -5,12 +5,13 @@ database for what is next; a step that is repeated after a crash finds its work 
 """
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import func, select
 
 from corpus.database import Database
-from corpus.errors import Conflict, CorpusError
+from corpus.errors import Conflict, CorpusError, JobNotFound
 from corpus.models import Chunk, Document, Generation, Job, now
 from indexer.building import build_base, remove_generation_files, verify_base
 from indexer.catching_up import catch_up
@@ -181,7 +182,7 @@ def _is_gone(database: Database, job_id: str) -> bool:
 
 
 def _give_up(database: Database, job_id: str, error: str) -> bool:
-    with database.write() as session:
+    with suppress(JobNotFound), database.write() as session:  # it went with its collection
         job = find_job(session, job_id, lock=True)
         fail_generation(session, generation_of(job) or "", error)
         fail_job(session, job_id, error)

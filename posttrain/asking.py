@@ -58,7 +58,7 @@ def ask(
         judgement = judge(asked, asked, found, embedder, readers)
         if not judgement.is_enough(asked, reads=model.reads):
             return Written(SENTENCES["no_evidence"], refused=True)
-        found = in_excerpts(found, judgement.best)
+        found = in_excerpts(found, judgement.excerpted)
         sampling = replace(
             sampling, refusing=judgement.evidence < LIKELIER_THAN_NOT, calculator=calculator_for(asked)
         )

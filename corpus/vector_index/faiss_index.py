@@ -203,6 +203,7 @@ class FaissVectorIndex:
         if query.shape != (self.dimension,):
             raise ValueError(f"the query has shape {query.shape}, the index has dimension {self.dimension}")
         found: dict[int, float] = {}
+        query = np.ascontiguousarray(query, dtype=np.float32)
         for segment in self._segments:
             if len(segment.ids):
                 found |= segment.scores(query, ids)

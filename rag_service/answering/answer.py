@@ -36,7 +36,7 @@ from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.sums import compute, is_computed
 from rag_service.answering.tools import Search, ToolCall, calculator_for
-from rag_service.answering.two_readers import Said, settle
+from rag_service.answering.two_readers import Said, hopeless, settle
 from rag_service.answering.verification import Entails
 from rag_service.answering.writing import Writing
 from rag_service.retrieval.evidence import evidence_score
@@ -152,9 +152,13 @@ class Answerer:
         if self._model.skill == "instructed":  # a large model reads whole passages
             judgement = Judgement(evidence_score(draft.query, passages, self._embedder))
         else:
-            judgement = judge(request.question, draft.query, passages, self._embedder, self._readers)
+            readers = self._readers
+            if readers and request.on_no_evidence == "answer":
+                readers = Readers(readers.alone)  # the model's words stand, whatever these find
+            judgement = judge(request.question, draft.query, passages, self._embedder, readers)
         draft.evidence, draft.told, draft.joined = judgement.evidence, judgement.told, judgement.joined
         draft.facts, draft.best = ((), judgement.best) if self._model.reads else (judgement.best, ())
+        draft.excerpted = judgement.excerpted if self._model.reads else ()
         if request.on_no_evidence == "answer":
             return None
         enough = judgement.is_enough(draft.query, reads=self._model.reads)
@@ -201,7 +205,7 @@ class Answerer:
         prompt = build_prompt(
             self._model,
             request.messages,
-            in_excerpts(draft.passages, draft.best or draft.facts),
+            in_excerpts(draft.passages, draft.excerpted or draft.facts),
             query=draft.query,
             max_tokens=request.sampling.max_tokens,
             opening=opening,
@@ -277,7 +281,7 @@ class Answerer:
             question=draft.query,
             known_numbers=numbers_in(f"{known} {asked}"),
             entails=self._entails,
-            rests_on=draft.joined.sentences if draft.joined else (),
+            rests_on=draft.joined.rests_on if draft.joined else (),
         )
 
     def _settled(self, draft: Draft) -> str | None:
@@ -285,13 +289,15 @@ class Answerer:
         joined, draft.joined = draft.joined, None
         if draft.request.on_no_evidence == "answer":
             return None if _is_refusal(draft) else draft.text
-        if worked_out := _worked_out(draft, _in_one_line(draft.best[0])):
-            return worked_out
-        said = Said(draft.text, _is_refusal(draft), is_computed(draft))
+        said, evidence = Said(draft.text, _is_refusal(draft), is_computed(draft)), draft.evidence or 0.0
         if joined and (text := said_together(draft.query, said, joined, draft.read)):
             draft.joined = joined
             return text
-        return settle(draft.query, said, draft.told, draft.evidence or 0.0, draft.read)
+        if joined and hopeless(evidence, draft.told):  # the model was asked for what they told together
+            return None
+        if worked_out := _worked_out(draft, _in_one_line(draft.best[0])):
+            return worked_out
+        return settle(draft.query, said, draft.told, evidence, draft.read)
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:
         """Take the sentence of a model that reads badly where it holds, else the source's; work out a rate.

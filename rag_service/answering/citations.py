@@ -67,7 +67,7 @@ def cite_answer(
     question: str = "",
     known_numbers: Collection[str] = (),
     entails: Entails | None = None,
-    rests_on: Collection[str] = (),
+    rests_on: Collection[tuple[str, str]] = (),
 ) -> CitedAnswer:
     """Check an answer against the numbered passages of its prompt, and cite what holds.
 
@@ -79,34 +79,35 @@ def cite_answer(
         known_numbers: may be used without a source, such as results of the calculator, in the form that
             `rag_service.retrieval.numbers.numbers_in` gives.
         entails: a model that judges in the place of the calibrated score.
-        rests_on: sentences of the passages without which the answer does not follow; what holds cites them
-            too.
+        rests_on: sentences without which the answer does not follow, each behind its document's id; what
+            holds cites them too, as supporting it and no more.
     """
     plain, markers = take_markers(answer.strip())
     claims = list(find_claims(plain, markers, len(passages)))
     ground = ground_of(passages, known_numbers)
     sources = source_sentences(passages)
     alignments = align(claims, sources, embedder, question=question)
-    verified = [(_with(each, sources, rests_on), verify(each, ground, entails)) for each in alignments]
-    return _assemble(plain, verified, passages)
-
-
-def _with(alignment: Alignment, sources: Sequence[SourceSentence], rests_on: Collection[str]) -> Alignment:
-    others = [each for each in sources if each.text in rests_on and each not in alignment.sources]
-    return replace(alignment, sources=(*alignment.sources, *others)) if others else alignment
+    verified = [(each, verify(each, ground, entails)) for each in alignments]
+    beside = [each for each in sources if (passages[each.passage].document_id, each.text) in rests_on]
+    return _assemble(plain, verified, beside, passages)
 
 
 def _assemble(
-    plain: str, verified: Sequence[tuple[Alignment, Verification]], passages: Sequence[Passage]
+    plain: str,
+    verified: Sequence[tuple[Alignment, Verification]],
+    beside: Sequence[SourceSentence],
+    passages: Sequence[Passage],
 ) -> CitedAnswer:
     numbered: dict[Span, list[tuple[int, SourceSentence, Verification]]] = {}
     count = 0
     for alignment, verification in verified:
         own = numbered.setdefault((alignment.claim.start, alignment.claim.end), [])
         if verification.status != "unsupported":
-            for source in alignment.sources:
+            others = [each for each in beside if each not in alignment.sources]
+            supporting = replace(verification, status="supported")
+            for source in (*alignment.sources, *others):
                 count += 1
-                own.append((count, source, verification))
+                own.append((count, source, supporting if source in others else verification))
     text, spans = put_markers(plain, {span: [number for number, *_ in own] for span, own in numbered.items()})
     citations = [
         _citation(number, spans[span], source, passages, verification)

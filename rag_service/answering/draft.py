@@ -107,7 +107,8 @@ class Draft:
     rewritten_query: str | None = None
     evidence: float | None = None
     facts: Sequence[str] = ()
-    best: Sequence[str] = ()  # what a trained small model reads excerpts around
+    best: Sequence[str] = ()  # the sentences that fit best, for a trained small model
+    excerpted: Sequence[str] = ()  # around which it reads
     told: tuple[Told, ...] = ()  # what a reader takes for the answer in the best sentences
     joined: Joined | None = None  # what two passages tell together, as long as that may be the answer
     text: str = ""

@@ -25,6 +25,11 @@ class Judgement:
     told: tuple[Told, ...] = ()
     joined: Joined | None = None  # what two passages tell together, where none does by itself
 
+    @property
+    def excerpted(self) -> tuple[str, ...]:
+        """The sentences around which a small model reads."""
+        return self.joined.first(self.best) if self.joined else self.best
+
     def is_enough(self, query: str, *, reads: bool) -> bool:
         """Tell whether a model is to be asked; `reads`: it is trained to tell what passages lack."""
         if self.joined:
@@ -44,7 +49,7 @@ def judge(
     """Judge passages that were found for a query.
 
     A reader reads for the question alone: of a query with the one before it, that one's answer would be
-    found too. Where it finds none in any passage, two are read together.
+    found too. Where it finds none in the best sentences, passages may be read together.
     """
     if readers is None or not passages:
         best = best_sentences(query, passages, embedder)
@@ -55,5 +60,4 @@ def judge(
     evidence, joined = evidence_score(query, passages, embedder), None
     if readers.together and may_tell_together(question, told, evidence):
         joined = told_together(question, passages, readings, best, readers.together)
-    sentences = [*dict.fromkeys((*joined.sentences, *best))] if joined else best
-    return Judgement(evidence, tuple(sentences[:FACTS]), told, joined)
+    return Judgement(evidence, tuple(best[:FACTS]), told, joined)

@@ -94,7 +94,8 @@ def settle(
         return None
     stands = bool(own) and (told.margin < _SURE or (agreed and not _is_part(own, told.text)))
     words = own if stands else told.text
-    if is_off(words, question) or _other_year(question, told, in_context):
+    source = [each for each in in_context if each.chunk_id == told.chunk_id]
+    if is_off(words, question) or (source and speaks_of_other_years(question, source)):
         return None
     return as_sentence(said.text if stands else f"{told.text}{markers([told.chunk_id], in_context)}.")
 
@@ -137,15 +138,10 @@ def is_off(said: str, question: str) -> bool:
     return measures_another(question, said) or not (new or said.lower() in _JUDGED)
 
 
-def _other_year(question: str, told: Told, in_context: Sequence[Passage]) -> bool:
-    """Tell whether the question names a year that the passage does not speak of, nor its title."""
-    years = frozenset(_YEAR.findall(question))
-    place = next((each for each in in_context if each.chunk_id == told.chunk_id), None)
-    return (
-        bool(years)
-        and place is not None
-        and not all(year in f"{place.full_title} {place.text}" for year in years)
-    )
+def speaks_of_other_years(question: str, passages: Iterable[Passage]) -> bool:
+    """Tell whether the question names a year that the passages do not speak of, nor their titles."""
+    texts = " ".join(f"{each.full_title} {each.text}" for each in passages)
+    return not all(year in texts for year in _YEAR.findall(question))
 
 
 def markers(chunk_ids: Iterable[int], in_context: Sequence[Passage]) -> str:

@@ -167,6 +167,8 @@ async def _answer_corpus_error(request: Request, error: Exception) -> JSONRespon
 
 async def _answer_database_error(request: Request, error: Exception) -> JSONResponse:
     """The database is away, or other writers kept it for too long: worth another try, and no bug."""
+    if getattr(getattr(error, "orig", None), "sqlite_errorname", "") == "SQLITE_FULL":
+        return _disk_full(request, error)
     _log.error("the database does not answer", exc_info=error)
     return problem_response(request.url.path, Problem(DATABASE_AWAY, "Try again in some seconds."))
 
@@ -175,6 +177,10 @@ async def _answer_disk_error(request: Request, error: Exception) -> JSONResponse
     """A full disk is nobody's bug, and its keeper can be told so; any other fault of the system is one."""
     if not isinstance(error, OSError) or error.errno not in _FULL:
         raise error
+    return _disk_full(request, error)
+
+
+def _disk_full(request: Request, error: Exception) -> JSONResponse:
     _log.error("the disk is full", exc_info=error)
     detail = "Free some space where the data folder or the temporary one is, then send it again."
     return problem_response(request.url.path, Problem(DISK_FULL, detail))

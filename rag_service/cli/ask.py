@@ -74,12 +74,13 @@ def print_answer(answer: "Answer") -> None:
     if answer.refusal:
         typer.secho(f"(refused: {answer.refusal})", dim=True)
     for call in answer.tool_calls:
-        typer.secho(f"    {call.tool}: {call.input} -> {_first_line(call.output)}", dim=True)
+        told = terminal.on_one_line(f"{call.input} -> {_first_line(call.output)}")
+        typer.secho(f"    {call.tool}: {told}", dim=True)
     for citation in answer.citations:
         page = f", page {citation.page}" if citation.page else ""
         title = terminal.on_one_line(citation.passage.document_title)
         typer.secho(f"[{citation.id}] {title}{page}", fg="cyan")
-        typer.echo(f"    “{' '.join(citation.quote.split())}”")
+        typer.echo(f"    “{' '.join(terminal.on_one_line(citation.quote).split())}”")
     typer.echo()
 
 

@@ -46,7 +46,7 @@ def search(
 
 def _print_passage(rank: int, passage: "Passage") -> None:
     width = shutil.get_terminal_size((100, 24)).columns - 4
-    text = " ".join(passage.text.split())
+    text = " ".join(terminal.on_one_line(passage.text).split())
     typer.echo(f"{rank:>2}. {source(passage)}  [{passage.scores.fused:.3f}]")
     typer.echo(f"    {text if len(text) <= width or not terminal.is_terminal() else text[: width - 1] + '…'}")
 

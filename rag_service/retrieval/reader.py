@@ -95,6 +95,10 @@ class Reader:
         readings = iter(self._read([pair for own in windows for pair in own]))
         return [joined([next(readings) for _ in own]) for own in windows]
 
+    def read_beginnings(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
+        """Return what is found in each passage, of which what has no room in one row is not read."""
+        return self._read([self._tokenizer.pair(question, each.full_title, each.text) for each in passages])
+
     def _read(self, pairs: Sequence[Pair]) -> list[Reading]:
         readings: dict[int, Reading] = {}
         for batch in batches_by_length([len(pair.ids) for pair in pairs], _BATCH_TOKENS):

@@ -32,7 +32,7 @@ def configured_readers(setting: str) -> Readers | None:
         return Readers(quick)
     larger = load_reader(SHIPPED_LARGER_READER)
     give_back_memory()  # four bits were floats on their way to eight
-    return Readers(read_closely(quick, larger.read), larger.read)
+    return Readers(read_closely(quick, larger.read), larger.read_beginnings)
 
 
 @cache

@@ -176,8 +176,16 @@ def test_a_model_for_entailment_takes_the_place_of_the_score() -> None:
 def test_sentences_that_an_answer_rests_on_are_cited_beside_its_own() -> None:
     """Where the claim holds; the same sentence not twice."""
     own, other = "Each burns 14 litres an hour.", "Penguins are counted each March."
-    cited = cite_answer(own, PASSAGES, FakeEmbedder(256), rests_on=(own, other))
+    cited = cite_answer(
+        own, PASSAGES, FakeEmbedder(256), rests_on=(("doc_handbook", own), ("doc_survey", other))
+    )
     assert [each.quote for each in cited.citations] == [own, other]
+    assert [each.verification.status for each in cited.citations] == ["exact", "supported"]
     assert cited.text == "Each burns 14 litres an hour [1] [2]."
-    wrong = cite_answer("Whales sing in the deep.", PASSAGES, FakeEmbedder(256), rests_on=(own, other))
+    wrong = cite_answer(
+        "Whales sing in the deep.",
+        PASSAGES,
+        FakeEmbedder(256),
+        rests_on=(("doc_handbook", own), ("doc_survey", other)),
+    )
     assert wrong.citations == ()

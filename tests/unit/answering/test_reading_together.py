@@ -60,13 +60,20 @@ def test_what_stands_behind_the_sentences_of_another_passage_is_found() -> None:
     """With the sentence that has it, and the one of the other passage that fits the question best."""
     readings = ALONE(QUESTION, PASSAGES)
     joined = told_together(QUESTION, PASSAGES, readings, [SOUP], knows("Dunmarrow", behind="fish soup"))
-    assert joined == Joined(Told("Dunmarrow.", 7.0, 2), 1, (BORN, SOUP))
+    assert joined == Joined(Told("Dunmarrow.", 7.0, 2), (PASSAGES[1], PASSAGES[0]), (BORN, SOUP))
 
 
 def test_what_a_reader_is_not_sure_of_is_left() -> None:
     """Two passages together make it sure too soon."""
     together = knows("Dunmarrow", behind="fish soup", logit=5.4)
     assert told_together(QUESTION, PASSAGES, ALONE(QUESTION, PASSAGES), [SOUP], together) is None
+
+
+def test_what_a_passage_tells_by_itself_was_left_out_with_reason() -> None:
+    """What Bertil burns is no answer about Agnes, however sure a reader is behind a sentence about her."""
+    together = knows("Dunmarrow", behind="fish soup")
+    readings = knows("Dunmarrow", behind="Milo", logit=0.5)(QUESTION, PASSAGES)
+    assert told_together(QUESTION, PASSAGES, readings, [SOUP], together) is None
 
 
 def test_only_the_neighbours_of_the_best_sentence_are_read_before_a_passage() -> None:
@@ -88,7 +95,7 @@ def test_only_the_neighbours_of_the_best_sentence_are_read_before_a_passage() ->
     assert whole == PEOPLE
 
 
-JOINED = Joined(Told("Dunmarrow", 5.0, 2), 1, (BORN, SOUP))
+JOINED = Joined(Told("Dunmarrow", 7.0, 2), (PASSAGES[1], PASSAGES[0]), (BORN, SOUP))
 
 
 def test_what_the_answerer_says_too_stands_with_both_places() -> None:
@@ -101,10 +108,18 @@ def test_what_the_answerer_says_too_stands_with_both_places() -> None:
     "said", [Said("Hochmoos [1]."), Said(""), Said("Dunmarrow", refused=True), Said("12", computed=True)]
 )
 def test_what_it_does_not_say_is_no_answer(said: Said) -> None:
-    """Nor is what only repeats the question."""
+    """It may refuse, say something else or nothing, or have computed."""
     assert said_together(QUESTION, said, JOINED, PASSAGES) is None
-    soup = replace(JOINED, told=Told("fish soup", 5.0, 2))
+
+
+def test_what_repeats_the_question_or_is_of_another_year_is_no_answer() -> None:
+    """As where one passage answers."""
+    soup = replace(JOINED, told=Told("fish soup", 7.0, 2))
     assert said_together(QUESTION, Said("fish soup"), soup, PASSAGES) is None
+    dated = QUESTION.replace("once a month", "in 1999")
+    assert said_together(dated, Said("Dunmarrow"), JOINED, PASSAGES) is None
+    then = replace(JOINED, passages=(PASSAGES[1], passage(1, f"{COOKING} So it was in 1999.")))
+    assert said_together(dated, Said("Dunmarrow"), then, PASSAGES) == "Dunmarrow [2][1]."
 
 
 def test_two_are_read_together_where_none_answers_by_itself() -> None:
@@ -119,5 +134,6 @@ def test_two_are_read_together_where_none_answers_by_itself() -> None:
     assert judged("Where was Orson born?", Readers(ALONE, together)) is None
     assert judged(QUESTION, Readers(knows("Dunmarrow", behind="Milo"), together)) is None
     judgement = judge(QUESTION, QUESTION, PASSAGES, FakeEmbedder(), Readers(ALONE, together))
-    assert judgement.best[:2] == (BORN, SOUP)
+    assert judgement.excerpted[:2] == (BORN, SOUP)
+    assert judgement.best == judge(QUESTION, QUESTION, PASSAGES, FakeEmbedder(), Readers(ALONE)).best
     assert judgement.is_enough(QUESTION, reads=True)

@@ -1,0 +1,168 @@
+"""The story of an answer that two documents give together; chat model and readers are stand-ins."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from corpus.collections import active_generation, create_collection
+from corpus.database import Database
+from corpus.follower import Follower
+from corpus.models import Chunk, Document, DocumentVersion, Embedding, next_change_number
+from posttrain.asking import ask as ask_over
+from rag_service.answering.answer import Answer, Answerer, AnswerRequest
+from rag_service.answering.chat_model import Sampling
+from rag_service.answering.conversation import SourcePassage, user
+from rag_service.answering.markers import Call, Delta
+from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.readings import Readers, Reading
+from rag_service.retrieval.search import Retriever
+from tests.factories import migrated_database
+from tests.fakes import FakeChatModel, FakeEmbedder
+
+SOUP = "On the first Friday of a month Orson cooks the fish soup."
+BORN = "Orson was born in the town of Dunmarrow."
+TEXTS = (
+    f"Supper is at seven. {SOUP} Tea is free.",
+    f"Milo keeps the tracks. {BORN} He plays the concertina.",
+)
+QUESTION = "In which town was the man born who cooks the fish soup once a month?"
+EMBEDDER = FakeEmbedder(dimension=256)
+SAYS = [Delta("text", "Dunmarrow [1].")]
+
+
+@pytest.fixture(scope="module")
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retriever]:
+    """Two documents in the default collection."""
+    folder = tmp_path_factory.mktemp("two")
+    database = migrated_database(folder)
+    _store(database)
+    yield Retriever(database, Follower(database, folder / "generations"), EMBEDDER)
+    database.close()
+
+
+def _store(database: Database) -> None:
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=EMBEDDER)
+        number = next_change_number(session)
+        chunking = active_generation(session, collection.id).chunking
+        for place, text in enumerate(TEXTS):
+            known = {"document_id": f"doc_{place}", "collection_id": collection.id}
+            session.add(
+                Document(
+                    id=f"doc_{place}",
+                    collection_id=collection.id,
+                    external_id=None,
+                    status="ready",
+                    version=1,
+                    title=f"Handbook {place}",
+                    media_type="text/plain",
+                    sha256=str(place) * 64,
+                    chunk_count=1,
+                )
+            )
+            session.flush()
+            session.add(
+                DocumentVersion(version=1, state="current", sha256=str(place) * 64, text=text, **known)
+            )
+            chunk = Chunk(
+                chunking=chunking,
+                position=0,
+                start=0,
+                end=len(text),
+                text=text,
+                token_count=20,
+                change_number=number,
+                **known,
+            )
+            session.add(chunk)
+            session.flush()
+            vector = EMBEDDER.embed_passages([text])[0].astype("<f2").tobytes()
+            session.add(
+                Embedding(
+                    chunk_id=chunk.id,
+                    embedder=EMBEDDER.id,
+                    collection_id=collection.id,
+                    vector=vector,
+                    change_number=number,
+                )
+            )
+
+
+def _alone(_question: str, passages: Sequence[Passage]) -> list[Reading]:
+    return [_reading(each.text, sure=False) for each in passages]
+
+
+def _together(_question: str, passages: Sequence[Passage]) -> list[Reading]:
+    return [_reading(each.text, sure="fish soup" in each.text.partition("Dunmarrow")[0]) for each in passages]
+
+
+def _reading(text: str, *, sure: bool) -> Reading:
+    words = list(re.finditer(r"\w+", text))
+    logits = np.array([7.0 if sure and each[0] == "Dunmarrow" else -7.0 for each in words], dtype=np.float32)
+    return Reading(7.0 if sure else -7.0, tuple(each.span() for each in words), logits, logits)
+
+
+def finds(retriever: Retriever, said: Sequence[Delta | Call], *, reads: bool = True, **how: object) -> Answer:
+    """Ask a model that says this, beside readers that find the town only behind the soup."""
+    model = FakeChatModel(lambda _messages, _parts: said, reads=reads)
+    answerer = Answerer(retriever, EMBEDDER, model, readers=Readers(_alone, _together))
+    return answerer.answer(AnswerRequest((user(QUESTION),), **how))  # type: ignore[arg-type]
+
+
+def test_an_answer_of_two_passages_cites_a_sentence_of_each(retriever: Retriever) -> None:
+    """Exactly, wherever they stand."""
+    answer = finds(retriever, SAYS)
+    assert (answer.status, answer.text) == ("answered", "Dunmarrow [1] [2].")
+    assert [each.quote for each in answer.citations] == [BORN, SOUP]
+    for citation in answer.citations:
+        text = TEXTS[int(citation.passage.document_id.removeprefix("doc_"))]
+        assert text[citation.source_start : citation.source_end] == citation.quote
+    assert [each.verification.status for each in answer.citations][1] == "supported"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [Delta("text", "Hochmoos [1].")],
+        [Delta("refusal", "I could not find that.")],
+    ],
+)
+def test_what_the_answerer_does_not_find_too_is_refused(
+    retriever: Retriever, said: list[Delta | Call]
+) -> None:
+    """A reader is too sure of what stands behind other sentences."""
+    answer = finds(retriever, said)
+    assert (answer.status, answer.citations) == ("refused", ())
+
+
+def test_nothing_is_read_together_where_that_can_not_count(retriever: Retriever) -> None:
+    """Beside a model that reads badly, and where its words are to stand whatever is found."""
+    assert "Dunmarrow [1] [2]" not in finds(retriever, SAYS, reads=False).text
+    answer = finds(retriever, SAYS, on_no_evidence="answer")
+    assert SOUP not in [each.quote for each in answer.citations]
+
+
+def test_what_the_model_finds_by_itself_is_read_together_too(retriever: Retriever) -> None:
+    """It searched, and its answer rests on both."""
+    turns = iter([[Call("search", "soup town")], SAYS])
+    model = FakeChatModel(lambda _messages, _parts: next(turns), reads=True)
+    answerer = Answerer(retriever, EMBEDDER, model, readers=Readers(_alone, _together))
+    answer = answerer.answer(AnswerRequest((user(QUESTION),), mode="auto"))
+    assert [each.quote for each in answer.citations] == [BORN, SOUP]
+
+
+def test_evaluation_asks_as_the_service_does() -> None:
+    """Over given passages: an answer with both, and without reading together a refusal."""
+    passages = [SourcePassage(f"p{place}", text, "Handbook") for place, text in enumerate(TEXTS)]
+
+    def told(readers: Readers) -> str | None:
+        model = FakeChatModel(lambda _messages, _parts: SAYS, reads=True)
+        written = ask_over(
+            model, (user(QUESTION),), passages, sampling=Sampling(), embedder=EMBEDDER, readers=readers
+        )
+        return None if written.refused else written.text
+
+    assert told(Readers(_alone, _together)) in {"Dunmarrow [1][2].", "Dunmarrow [2][1]."}
+    assert told(Readers(_alone)) is None
