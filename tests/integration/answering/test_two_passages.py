@@ -91,24 +91,29 @@ def _store(database: Database) -> None:
 
 
 def _alone(_question: str, passages: Sequence[Passage]) -> list[Reading]:
-    return [_reading(each.text, sure=False) for each in passages]
+    return [_reading(each.text, "", -7.0) for each in passages]
 
 
 def _together(_question: str, passages: Sequence[Passage]) -> list[Reading]:
-    return [_reading(each.text, sure="fish soup" in each.text.partition("Dunmarrow")[0]) for each in passages]
+    behind = ["fish soup" in each.text.partition("Dunmarrow")[0] for each in passages]
+    return [
+        _reading(each.text, "Dunmarrow", 7.0 if sure else -7.0)
+        for each, sure in zip(passages, behind, strict=True)
+    ]
 
 
-def _reading(text: str, *, sure: bool) -> Reading:
+def _reading(text: str, word: str, logit: float) -> Reading:
+    """The word has this logit, all others one far below."""
     words = list(re.finditer(r"\w+", text))
-    logits = np.array([7.0 if sure and each[0] == "Dunmarrow" else -7.0 for each in words], dtype=np.float32)
-    return Reading(7.0 if sure else -7.0, tuple(each.span() for each in words), logits, logits)
+    logits = np.array([logit if each[0] == word else -7.0 for each in words], dtype=np.float32)
+    return Reading(float(logits.max()), tuple(each.span() for each in words), logits, logits)
 
 
-def finds(retriever: Retriever, said: Sequence[Delta | Call], *, reads: bool = True, **how: object) -> Answer:
+def finds(retriever: Retriever, said: Sequence[Delta | Call]) -> Answer:
     """Ask a model that says this, beside readers that find the town only behind the soup."""
-    model = FakeChatModel(lambda _messages, _parts: said, reads=reads)
+    model = FakeChatModel(lambda _messages, _parts: said, reads=True)
     answerer = Answerer(retriever, EMBEDDER, model, readers=Readers(_alone, _together))
-    return answerer.answer(AnswerRequest((user(QUESTION),), **how))  # type: ignore[arg-type]
+    return answerer.answer(AnswerRequest((user(QUESTION),)))
 
 
 def test_an_answer_of_two_passages_cites_a_sentence_of_each(retriever: Retriever) -> None:
@@ -139,9 +144,26 @@ def test_what_the_answerer_does_not_find_too_is_refused(
 
 def test_nothing_is_read_together_where_that_can_not_count(retriever: Retriever) -> None:
     """Beside a model that reads badly, and where its words are to stand whatever is found."""
-    assert "Dunmarrow [1] [2]" not in finds(retriever, SAYS, reads=False).text
-    answer = finds(retriever, SAYS, on_no_evidence="answer")
-    assert SOUP not in [each.quote for each in answer.citations]
+
+    def together(_question: str, _passages: Sequence[Passage]) -> list[Reading]:
+        raise AssertionError("This was not to be read.")
+
+    for reads, how in ((False, "refuse"), (True, "answer")):
+        model = FakeChatModel(lambda _messages, _parts: SAYS, reads=reads)
+        answerer = Answerer(retriever, EMBEDDER, model, readers=Readers(_alone, together))
+        answerer.answer(AnswerRequest((user(QUESTION),), on_no_evidence=how))  # type: ignore[arg-type]
+
+
+def test_an_answer_of_one_passage_cites_that_alone(retriever: Retriever) -> None:
+    """What two told together was not what the answerer says, and that stands by itself."""
+
+    def nearly(_question: str, passages: Sequence[Passage]) -> list[Reading]:
+        return [_reading(each.text, "Friday", 0.0) for each in passages]
+
+    model = FakeChatModel(lambda _messages, _parts: [Delta("text", "Friday [1].")], reads=True)
+    answerer = Answerer(retriever, EMBEDDER, model, readers=Readers(nearly, _together))
+    answer = answerer.answer(AnswerRequest((user(QUESTION),)))
+    assert [each.quote for each in answer.citations] == [SOUP]
 
 
 def test_what_the_model_finds_by_itself_is_read_together_too(retriever: Retriever) -> None:
