@@ -44,8 +44,9 @@ class Joined:
     sentences: tuple[str, str]
 
     def first(self, best: Sequence[str]) -> tuple[str, ...]:
-        """Return as many sentences as these, both of the pair first: what the answerer is to read."""
-        return tuple(dict.fromkeys((*self.sentences, *best)))[: len(best)]
+        """Return as many sentences as these, but both of the pair: what the answerer is to read."""
+        most = max(len(best), len(self.sentences))
+        return tuple(dict.fromkeys((*self.sentences, *best)))[:most]
 
     @property
     def rests_on(self) -> tuple[tuple[str, str], ...]:

@@ -135,5 +135,6 @@ def test_two_are_read_together_where_none_answers_by_itself() -> None:
     assert judged(QUESTION, Readers(knows("Dunmarrow", behind="Milo"), together)) is None
     judgement = judge(QUESTION, QUESTION, PASSAGES, FakeEmbedder(), Readers(ALONE, together))
     assert judgement.excerpted[:2] == (BORN, SOUP)
+    assert JOINED.first([SOUP]) == (BORN, SOUP)
     assert judgement.best == judge(QUESTION, QUESTION, PASSAGES, FakeEmbedder(), Readers(ALONE)).best
     assert judgement.is_enough(QUESTION, reads=True)
