@@ -286,7 +286,7 @@ def openai_error(problem: Problem) -> dict[str, object]:
             "type": "invalid_request_error"
             if problem.kind.status < HTTPStatus.INTERNAL_SERVER_ERROR
             else "server_error",
-            "param": problem.errors[0].field if problem.errors else None,
+            "param": next((each.field for each in problem.errors if each.field), None),
             "code": problem.kind.slug.replace("-", "_"),
         }
     }

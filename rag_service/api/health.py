@@ -16,12 +16,14 @@ from rag_service.readiness import check_readiness
 router = APIRouter(tags=["operation"])
 
 
+@router.head("/healthz", include_in_schema=False)  # what some balancers ask with
 @router.get("/healthz", summary="Whether the process answers", responses=problems())
 async def healthz(request: Request) -> Health:
     """Say that the process is alive; models and database are `/readyz`'s matter."""
     return Health(version=request.app.version)
 
 
+@router.head("/readyz", include_in_schema=False, response_model=None)
 @router.get(
     "/readyz",
     summary="Whether requests can be served",

@@ -16,6 +16,7 @@ from tests.integration.api.clients import assert_problem, running_service, servi
 def test_ready_service_says_what_it_looked_at(client: TestClient) -> None:
     """With everything there, readiness lists its checks and health answers."""
     assert client.get("/healthz").json()["status"] == "ok"
+    assert client.head("/healthz").status_code == client.head("/readyz").status_code == 200
     checks = client.get("/readyz").json()["checks"]
     names = {check["name"] for check in checks}
     assert {"database", "generation", "queue", "embedder", "chat model", "worker"} <= names
