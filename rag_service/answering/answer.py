@@ -91,8 +91,7 @@ class Answerer:
         self._model = chat_model
         self._identity = identity
         self._entails = entails
-        # A model that reads badly can not confirm what two passages tell together.
-        self._readers = readers if readers is None or chat_model.reads else Readers(readers.alone)
+        self._readers = readers
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -153,8 +152,9 @@ class Answerer:
             judgement = Judgement(evidence_score(draft.query, passages, self._embedder))
         else:
             readers = self._readers
-            if readers and request.on_no_evidence == "answer":
-                readers = Readers(readers.alone)  # the model's words stand, whatever these find
+            # What two passages tell together counts only where the model reads well enough to confirm it.
+            if readers and (request.on_no_evidence == "answer" or not self._model.reads):
+                readers = Readers(readers.alone)
             judgement = judge(request.question, draft.query, passages, self._embedder, readers)
         draft.evidence, draft.told, draft.joined = judgement.evidence, judgement.told, judgement.joined
         draft.facts, draft.best = ((), judgement.best) if self._model.reads else (judgement.best, ())

@@ -76,7 +76,7 @@ def told_together(
     """Return what a reader takes for the answer in a passage behind sentences of another, if it is sure.
 
     `readings` are of the passages one by one, `best` their sentences, the best fit first. What is found
-    without the other passage, too, was not chosen among these, and had a reason: it is about another name.
+    without the other passage, too, was left out of these, mostly because it is about another name.
     """
     rows = list(_rows(passages, readings, best))
     read = together(question, [row.passage for row in rows])

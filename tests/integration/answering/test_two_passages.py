@@ -6,10 +6,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from corpus.collections import active_generation, create_collection
-from corpus.database import Database
-from corpus.follower import Follower
-from corpus.models import Chunk, Document, DocumentVersion, Embedding, next_change_number
 from posttrain.asking import ask as ask_over
 from rag_service.answering.answer import Answer, Answerer, AnswerRequest
 from rag_service.answering.chat_model import Sampling
@@ -20,6 +16,7 @@ from rag_service.retrieval.readings import Readers, Reading
 from rag_service.retrieval.search import Retriever
 from tests.factories import migrated_database
 from tests.fakes import FakeChatModel, FakeEmbedder
+from tests.integration.retrieval.shelf import Shelf
 
 SOUP = "On the first Friday of a month Orson cooks the fish soup."
 BORN = "Orson was born in the town of Dunmarrow."
@@ -37,57 +34,11 @@ def retriever(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retriever]:
     """Two documents in the default collection."""
     folder = tmp_path_factory.mktemp("two")
     database = migrated_database(folder)
-    _store(database)
-    yield Retriever(database, Follower(database, folder / "generations"), EMBEDDER)
+    shelf = Shelf(database, folder, embedder=EMBEDDER)
+    for text in TEXTS:
+        shelf.add(text)
+    yield shelf.retriever
     database.close()
-
-
-def _store(database: Database) -> None:
-    with database.write() as session:
-        collection = create_collection(session, name="default", embedder=EMBEDDER)
-        number = next_change_number(session)
-        chunking = active_generation(session, collection.id).chunking
-        for place, text in enumerate(TEXTS):
-            known = {"document_id": f"doc_{place}", "collection_id": collection.id}
-            session.add(
-                Document(
-                    id=f"doc_{place}",
-                    collection_id=collection.id,
-                    external_id=None,
-                    status="ready",
-                    version=1,
-                    title=f"Handbook {place}",
-                    media_type="text/plain",
-                    sha256=str(place) * 64,
-                    chunk_count=1,
-                )
-            )
-            session.flush()
-            session.add(
-                DocumentVersion(version=1, state="current", sha256=str(place) * 64, text=text, **known)
-            )
-            chunk = Chunk(
-                chunking=chunking,
-                position=0,
-                start=0,
-                end=len(text),
-                text=text,
-                token_count=20,
-                change_number=number,
-                **known,
-            )
-            session.add(chunk)
-            session.flush()
-            vector = EMBEDDER.embed_passages([text])[0].astype("<f2").tobytes()
-            session.add(
-                Embedding(
-                    chunk_id=chunk.id,
-                    embedder=EMBEDDER.id,
-                    collection_id=collection.id,
-                    vector=vector,
-                    change_number=number,
-                )
-            )
 
 
 def _alone(_question: str, passages: Sequence[Passage]) -> list[Reading]:
@@ -122,7 +73,7 @@ def test_an_answer_of_two_passages_cites_a_sentence_of_each(retriever: Retriever
     assert (answer.status, answer.text) == ("answered", "Dunmarrow [1] [2].")
     assert [each.quote for each in answer.citations] == [BORN, SOUP]
     for citation in answer.citations:
-        text = TEXTS[int(citation.passage.document_id.removeprefix("doc_"))]
+        text = next(each for each in TEXTS if citation.quote in each)
         assert text[citation.source_start : citation.source_end] == citation.quote
     assert [each.verification.status for each in answer.citations][1] == "supported"
 
