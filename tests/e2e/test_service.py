@@ -56,9 +56,10 @@ def wait_until_ready(url: str, server: "subprocess.Popen[bytes]", patience_s: fl
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+def client(tmp_path_factory: pytest.TempPathFactory, converted_models: Path) -> Iterator[httpx2.Client]:
     """A client of the service, which has two documents."""
     data_dir = tmp_path_factory.mktemp("data")
+    (data_dir / "models").symlink_to(converted_models)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
