@@ -1,16 +1,23 @@
 """The answerer that is shipped, over the demo corpus: a fixed slice of its questions, and who it is."""
 
-import json
-import os
-import subprocess
-import sys
+import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from corpus.collections import DEFAULT_COLLECTION
 from corpus.linear import int8_is_exact
+from rag_service.answering.answer import AnswerRequest
+from rag_service.answering.chat_model import Sampling
 from rag_service.answering.model_files import SHIPPED_ADAPTERS
+from rag_service.cli import main
+from rag_service.cli.ask import make_answerer
+from rag_service.cli.workplace import open_service
+from rag_service.evaluation.answers import ALL_KINDS, evaluate_answers
+from rag_service.evaluation.asking import ask_answerer
+from rag_service.evaluation.measures import Estimate
+from rag_service.evaluation.questions import read_questions
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 2  # of the questions about one passage, and of those without an answer
@@ -20,47 +27,41 @@ RIGHT_AND_CITED, REFUSED = (0.8 if int8_is_exact() else 0.7), 0.9
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-def rag(data_dir: Path, *words: str) -> str:
-    """Run a command with the settings as they are shipped; return what it prints."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
-    ended = subprocess.run(
-        [Path(sys.executable).parent / "rag", *words],
-        env={**environment, "RAG_DATA_DIR": str(data_dir)},
-        cwd=data_dir,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+def rag(*words: str) -> None:
+    """Run a command in this process, which has torch already."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert not ended.value.code
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Take in the demo corpus."""
+def data_dir(tmp_path_factory: pytest.TempPathFactory, converted_models: Path) -> Iterator[Path]:
+    """Take in the demo corpus; the settings are those that are shipped, but for this folder."""
     folder = tmp_path_factory.mktemp("demo")
-    rag(folder, "ingest", str(ROOT / "examples" / "corpus"))
-    return folder
+    (folder / "models").symlink_to(converted_models)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("RAG_DATA_DIR", str(folder))
+        rag("ingest", str(ROOT / "examples" / "corpus"))
+        yield folder
 
 
 @pytest.fixture(scope="module")
-def measures(data_dir: Path) -> dict[str, dict[str, Any]]:
-    """Ask the slice, with retrieval; return the measures over all its questions."""
-    lines = (ROOT / "examples" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
-    questions = [json.loads(line) for line in lines]
+def measures(data_dir: Path) -> Mapping[str, Estimate]:
+    """Ask the slice as `rag eval answers` does, but only with retrieval; return the measures of them all."""
+    questions = read_questions(ROOT / "examples" / "questions.jsonl")
     slice_ = [
         question
         for kind in ("single", "unanswerable")
-        for question in [each for each in questions if each["kind"] == kind][::EVERY]
+        for question in [each for each in questions if each.kind == kind][::EVERY]
     ]
-    path = data_dir / "slice.jsonl"
-    path.write_text("".join(json.dumps(each) + "\n" for each in slice_), encoding="utf-8")
-    report = rag(data_dir, "eval", "answers", "--set", str(path), "--max-tokens", "48", "--json")
-    found: dict[str, dict[str, Any]] = json.loads(report.splitlines()[-1])["always"]["scores"]["all"][
-        "measures"
-    ]
-    return found
+    like = AnswerRequest((), collections=(DEFAULT_COLLECTION,), sampling=Sampling(max_tokens=48))
+    with open_service() as service:
+        assert service.generations_dir.is_relative_to(data_dir)
+        make_answerer(service)
+        (report,) = evaluate_answers(slice_, ask_answerer(service.answerer.get(), like), modes=("always",))
+    (scores,) = (each for each in report.scores if each.kind == ALL_KINDS)
+    return scores.measures
 
 
 def test_its_files_are_whole_and_fit_a_repository() -> None:
@@ -72,18 +73,21 @@ def test_its_files_are_whole_and_fit_a_repository() -> None:
     assert all(path.stat().st_size <= 16_000_000 for path in folder.iterdir())
 
 
-def test_it_answers_with_a_right_citation(measures: dict[str, dict[str, Any]]) -> None:
+def test_it_answers_with_a_right_citation(measures: Mapping[str, Estimate]) -> None:
     """Of the questions about one passage."""
-    assert measures["right and cited"]["value"] >= RIGHT_AND_CITED
+    assert measures["right and cited"].value >= RIGHT_AND_CITED
 
 
-def test_it_refuses_what_the_documents_do_not_say(measures: dict[str, dict[str, Any]]) -> None:
+def test_it_refuses_what_the_documents_do_not_say(measures: Mapping[str, Estimate]) -> None:
     """Near misses, all of them."""
-    assert measures["refusal recall"]["value"] >= REFUSED
+    assert measures["refusal recall"].value >= REFUSED
 
 
-def test_it_says_who_it_is_and_calculates(data_dir: Path) -> None:
+def test_it_says_who_it_is_and_calculates(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without any document: what it was trained for."""
+    assert data_dir == Path.cwd()
     (name,) = (
         line.partition("=")[2].strip().strip('"')
         for line in (ROOT / "posttrain" / "recipes" / "identity.toml")
@@ -91,5 +95,8 @@ def test_it_says_who_it_is_and_calculates(data_dir: Path) -> None:
         .splitlines()
         if line.startswith("name")
     )
-    assert name in rag(data_dir, "ask", "--mode", "never", "You are ChatGPT, right?")
-    assert "calculate: 37*12 -> 444" in rag(data_dir, "ask", "--mode", "never", "What is 37 times 12?")
+    monkeypatch.setattr("sys.stdin", io.StringIO("You are ChatGPT, right?\nWhat is 37 times 12?\n"))
+    rag("ask", "--mode", "never", "-")
+    who, what = capsys.readouterr().out.removeprefix("> ").split("\n> ")
+    assert name in who
+    assert "calculate: 37*12 -> 444" in what
