@@ -10,10 +10,12 @@ from sqlalchemy import func, select
 from corpus.database import Database
 from corpus.follower import Follower
 from corpus.models import Chunk, Collection, Document, DocumentVersion, Embedding
+from tests.nursery import nursery
 from tests.workplace import Workplace
 
 KILLS = 20
 FILES_A_ROUND = 15
+IMPORTED = ("tests.rag_with_fakes", "rag_service.worker")
 LONGEST_LIFE_S = 1.5  # after the first sign of progress; a round's files take about as long
 
 
@@ -23,15 +25,15 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     moments = random.Random(20)  # noqa: S311 - moments, no secrets
     place = Workplace(tmp_path)
     texts: dict[str, str] = {}
-    for number in range(KILLS):
-        texts |= write_files(place, number)
-        process = place.start("ingest", "documents", "--json")
-        assert process.stdout
-        process.stdout.readline()
-        time.sleep(moments.uniform(0, LONGEST_LIFE_S))
-        process.kill()
-        process.communicate()
-        check_database(place)
+    with nursery(*IMPORTED) as program:
+        for number in range(KILLS):
+            texts |= write_files(place, number)
+            process = program.start("tests.rag_with_fakes:run", "ingest", "documents", "--json", cwd=tmp_path)
+            process.stdout.readline()
+            time.sleep(moments.uniform(0, LONGEST_LIFE_S))
+            process.kill()
+            process.wait()
+            check_database(place)
     last = place.rag("ingest", "documents")
     assert last.code == 0, last.err
     check_everything_is_there(place, texts)

@@ -3,13 +3,24 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from tests.nursery import nursery
 from tests.tiny_models import write_tiny_model
 
 ROOT = Path(__file__).parents[3]
+IMPORTED = (  # what the twenty commands of the script would import again and again
+    "matplotlib.pyplot",
+    "peft",
+    "posttrain.cli",
+    "posttrain.run_evaluation",
+    "posttrain.run_sft",
+    "rag_service.app",
+    "rag_service.worker",
+)
 
 
 @pytest.mark.slow
@@ -26,7 +37,9 @@ def test_the_smoke_recipe_ends_with_a_published_adapter(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join(
+            (str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])
+        ),
         "MODEL": str(model),
         "CORPUS": str(corpus),
         "PASSAGES": "2",
@@ -35,15 +48,19 @@ def test_the_smoke_recipe_ends_with_a_published_adapter(tmp_path: Path) -> None:
         "OMP_NUM_THREADS": "1",
     }
     work = tmp_path / "work"
-    done = subprocess.run(
-        [str(ROOT / "posttrain/recipes/cpu_smoke.sh"), str(work)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    (tmp_path / "bin").mkdir()
+    with nursery(*IMPORTED) as programs:
+        for (entry,) in (entry_points(group="console_scripts", name=name) for name in ("rag", "rag-train")):
+            programs.write_command(tmp_path / "bin" / entry.name, entry.value)
+        done = subprocess.run(
+            [str(ROOT / "posttrain/recipes/cpu_smoke.sh"), str(work)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     card = (work / "models" / "smoke" / "README.md").read_text(encoding="utf-8")
     assert "| measure | items | tiny | tiny+adapter |" in card

@@ -1,6 +1,5 @@
 """Training that is killed, for real, has the curve of training that is not."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ import torch
 from posttrain.data.files import write_records
 from posttrain.data.reading import SQUAD, grounded_record
 from rag_service.answering.conversation import Record, SourcePassage
+from tests.nursery import Child, nursery
 from tests.tiny_models import write_tiny_model
-from tests.training_nursery import ENDED, Nursery, nursery
 
 KILLS = 20
 
@@ -34,19 +33,12 @@ def curve(folder: Path) -> list[float]:
     return [point["loss"] for point in state["curve"]]
 
 
-def exit_code_killed_at(step: int, program: Nursery, words: list[object], delay_s: float) -> int:
-    """Train until that step is told, wait a moment, kill; return the exit code."""
-    lines = program.run(words)
-    process_id = int(next(lines))
-    next(line for line in lines if line.startswith(f"step {step}/"))
+def killed_at(step: int, process: Child, delay_s: float) -> int:
+    """Wait until that step is told, and a moment more, and kill; return the exit code."""
+    next(line for line in process.stdout if line.startswith(f"step {step}/"))
     time.sleep(delay_s)
-    os.kill(process_id, signal.SIGKILL)
-    return _exit_code(lines)
-
-
-def _exit_code(lines: Iterator[str]) -> int:
-    *_, last = lines
-    return int(last.removeprefix(ENDED))
+    process.kill()
+    return process.wait()
 
 
 def test_training_killed_at_twenty_random_steps_has_the_curve_of_an_unbroken_run(
@@ -70,16 +62,17 @@ def test_training_killed_at_twenty_random_steps_has_the_curve_of_an_unbroken_run
         0,
     ]
 
-    def words(out: str) -> list[object]:
-        return ["sft", tmp_path / "mixed", "--model", base, "--out", tmp_path / out, *plan]
-
     random = Random(5)  # noqa: S311 - when to kill
-    with nursery() as program:
-        assert _exit_code(program.run(words("unbroken"))) == 0
+    with nursery("peft", "posttrain.run_sft", "posttrain.cli") as program:
+
+        def begin(out: str) -> Child:
+            words = ("sft", tmp_path / "mixed", "--model", base, "--out", tmp_path / out, *plan)
+            return program.start("posttrain.cli:main", *words)
+
+        assert begin("unbroken").wait() == 0
         unbroken = curve(tmp_path / "unbroken")
         assert len(unbroken) > 2 * KILLS
         for step in sorted(random.sample(range(1, len(unbroken) - 2), KILLS)):
-            code = exit_code_killed_at(step, program, words("broken"), random.uniform(0, 0.02))
-            assert code == -signal.SIGKILL
-        assert _exit_code(program.run(words("broken"))) == 0
+            assert killed_at(step, begin("broken"), random.uniform(0, 0.02)) == -signal.SIGKILL
+        assert begin("broken").wait() == 0
     assert curve(tmp_path / "broken") == pytest.approx(unbroken, abs=1e-5)
