@@ -22,8 +22,9 @@ demo: .venv/service.stamp ## Take in examples/corpus and ask three questions
 	@$(BIN)/rag ingest examples/corpus
 	@$(BIN)/rag ask - < examples/demo.txt
 
+# Files in the order of their names: e2e first, which take minutes, and the many short ones of unit last.
 test: .venv/development.stamp ## Run the whole test suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/development.stamp ## Lint, types, import contracts, migrations against models
 	$(BIN)/ruff check
