@@ -191,7 +191,7 @@ def test_clients_notice_neither_a_reindex_nor_a_rollback(
         try:
             for client in clients:
                 client.start()
-            reindex_and_roll_back(admin, second)
+            reindex_and_roll_back(admin, second, lambda: a_while(clients))
         finally:
             stop.set()
             for client in clients:
@@ -211,21 +211,27 @@ def ready_documents(admin: httpx2.Client) -> list[Any]:
     return listed
 
 
-def reindex_and_roll_back(admin: httpx2.Client, second: Path) -> None:
-    """Change to the second embedder, back, and forth again, a few seconds each."""
+def a_while(clients: list[Client]) -> None:
+    """Return when each client has begun and ended a round, or found a fault."""
+    ended = {client: client.rounds + 2 for client in clients}  # the first of them had begun before
+    wait_until(lambda: all(client.faults or client.rounds >= ended[client] for client in clients))
+
+
+def reindex_and_roll_back(admin: httpx2.Client, second: Path, rest: Callable[[], None]) -> None:
+    """Change to the second embedder, back, and forth again, with a rest after each."""
     asked = admin.post("/v1/admin/reindexes", json={"embedder": str(second)})
     assert asked.status_code == 202, asked.text
     path = f"/v1/admin/reindexes/{asked.json()['job']['id']}"
     wait_until(lambda: admin.get(path).json()["job"]["status"] == "completed")
     assert embedder_of(admin).startswith("three-layers@")
-    time.sleep(5)
+    rest()
     for wanted in ("all-MiniLM-L6-v2@", "three-layers@"):
         listed = admin.get("/v1/admin/generations").json()["data"]
         (former,) = [each for each in listed if each["state"] == "retired"]
         activated = admin.post(f"/v1/admin/generations/{former['id']}/activate")
         assert activated.status_code == 200, activated.text
         assert embedder_of(admin).startswith(wanted)
-        time.sleep(5)
+        rest()
 
 
 def embedder_of(admin: httpx2.Client) -> str:
