@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from corpus.sentences import sentence_spans
 from corpus.settings import Settings
@@ -20,11 +19,14 @@ from rag_service.answering.conversation import Message, Part, user
 from rag_service.answering.markers import Delta
 from rag_service.app import Models
 from rag_service.documents import read_text
+from rag_service.retrieval.readers import SHIPPED_READER
 from rag_service.retrieval.remembering import RememberingEmbedder
+from rag_service.service import Service
 from tests.fakes import FakeChatModel, FakeEmbedder, Said
 from tests.integration.api.clients import running_service, service_of, upload
 
-ANSWERS = 200
+# By the setting of the readers. Both read for a second and more for an answer, one for a quarter of that.
+ANSWERS = {"": 20, str(SHIPPED_READER): 60, "none": 120}
 # ruff: noqa: RUF001 - the characters of all scripts are the subject
 DOCUMENTS = {
     "Latin": "Der Hafen von Vöstrel wurde 1931 eröffnet. Małą kawiarnię prowadzi Ilse Brandt.",
@@ -81,25 +83,32 @@ def speaker(chance: random.Random) -> "FakeChatModel":
     return FakeChatModel(say)
 
 
+@pytest.fixture(scope="module", params=ANSWERS, ids=["both readers", "one reader", "no reader"])
+def reader(request: pytest.FixtureRequest) -> str:
+    """The setting: the readers that are shipped, the smaller of them alone, or none."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def service(tmp_path_factory: pytest.TempPathFactory, reader: str) -> Iterator[Service]:
     """A service with each document composed and decomposed."""
     data_dir: Path = tmp_path_factory.mktemp("data")
     model = speaker(random.Random(0))  # noqa: S311 - no secret
     models = Models(lambda: RememberingEmbedder(FakeEmbedder()), lambda: model)
-    with running_service(Settings(data_dir=data_dir, trace_days=0), models) as client:
+    settings = Settings(data_dir=data_dir, trace_days=0, reader=reader)
+    with running_service(settings, models) as client:
         for title, text in DOCUMENTS.items():
             for form in FORMS:
                 upload(client, f"{form}\n\n{unicodedata.normalize(form, text)}", title=title)
-        yield client
+        yield service_of(client)
 
 
-def test_every_citation_is_exact_and_every_marker_has_one(client: TestClient) -> None:
+def test_every_citation_is_exact_and_every_marker_has_one(service: Service, reader: str) -> None:
     """`content[source_start:source_end] == quote`, whatever the script and whatever the model wrote."""
-    service, chance = service_of(client), random.Random(1)  # noqa: S311 - no secret
+    chance = random.Random(1)  # noqa: S311 - no secret
     sentences = [text[start:end] for text in DOCUMENTS.values() for start, end in sentence_spans(text)]
     cited, beyond_ascii = 0, 0
-    for number in range(ANSWERS):
+    for number in range(ANSWERS[reader]):
         question = unicodedata.normalize(FORMS[number % 2], chance.choice(sentences))
         request = AnswerRequest((user(f"{question} ?"),), on_no_evidence="answer", top_k=4)
         answer = service.answerer.get().answer(request)
@@ -110,8 +119,8 @@ def test_every_citation_is_exact_and_every_marker_has_one(client: TestClient) ->
             assert content[citation.source_start : citation.source_end] == citation.quote != ""
             cited += 1
             beyond_ascii += not citation.quote.isascii()
-    assert cited > ANSWERS / 2
-    assert beyond_ascii > ANSWERS / 4
+    assert cited > ANSWERS[reader] / 2
+    assert beyond_ascii > ANSWERS[reader] / 4
 
 
 def check(answer: Answer) -> None:
