@@ -20,7 +20,7 @@ from tests.factories import migrated_database
 
 FILES = 300
 KILLS_OF_INGESTION = (3, 4, 5, 8)  # of one data folder after the other
-KILLS_OF_ANYTHING = 50
+KILLS_OF_ANYTHING = 50  # of all processes together
 
 
 def kill_after(seconds: float, work: Callable[..., None], *arguments: object) -> bool:
@@ -99,7 +99,7 @@ def test_anything_killed_fifty_times_loses_nothing(
     with database.write() as session:
         create_collection(session, name="default", embedder=killable.FIRST)
     log = tmp_path / "log.jsonl"
-    for life in range(KILLS_OF_ANYTHING):
+    for life in range(KILLS_OF_ANYTHING // workers):
         others = [killable.start(killable.work_on, url, tmp_path) for _ in range(workers - 1)]
         moment = moments.uniform(0.1, 1.2) * (3 if others else 1)  # starting beside others takes longer
         assert kill_after(moment, killable.do_anything, url, tmp_path, log, life)
