@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, delete, func, or_, select
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -212,6 +212,8 @@ def summarize_collection(session: Session, collection_id: str) -> CollectionSumm
 def delete_collection(session: Session, collection_id: str) -> Leftovers:
     """Delete a collection with its documents, chunks, generations and jobs.
 
+    A job that still has documents of other collections to read stays, and is nobody's.
+
     Tombstones are not needed: followers drop a collection that has no active generation.
 
     Raises:
@@ -224,6 +226,7 @@ def delete_collection(session: Session, collection_id: str) -> Leftovers:
     generations = session.scalars(
         select(Generation.id).where(Generation.collection_id == collection_id)
     ).all()
+    _free_jobs_of_others(session, collection_id)
     session.execute(delete(Collection).where(Collection.id == collection_id))
     return Leftovers(
         originals=tuple(sorted(originals - _still_used(session, originals))),
@@ -327,6 +330,17 @@ def _lock_whole(session: Session, collection_id: str) -> None:
             attempt.rollback()
     documents = select(Document.id).where(Document.collection_id == collection_id)
     session.execute(documents.order_by(Document.id).with_for_update())
+
+
+def _free_jobs_of_others(session: Session, collection_id: str) -> None:
+    """Lines of a file may name other collections than their job's; without it nobody would read those."""
+    of_others = (
+        select(JobItem.job_id)
+        .join(Document, Document.id == JobItem.document_id)
+        .where(Document.collection_id != collection_id, JobItem.state.in_(("queued", "running")))
+    )
+    ours = (Job.collection_id == collection_id, Job.id.in_(of_others))
+    session.execute(update(Job).where(*ours).values(collection_id=None))
 
 
 def _jobs(collection_id: str) -> Select[str]:

@@ -71,7 +71,9 @@ def find_job(session: Session, job_id: str, *, lock: bool = False) -> Job:
         statement = statement.with_for_update().execution_options(populate_existing=True)
     job = session.scalar(statement)
     if job is None:
-        raise JobNotFound(f"There is no job {job_id!r}; `rag jobs list` shows which there are.")
+        raise JobNotFound(
+            f"There is no job {job_id!r}, or it went with its collection; `rag jobs list` shows all."
+        )
     return job
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import UploadFile
 
-from corpus.errors import CollectionNotFound, Conflict, CorpusError, EmptyDocument
+from corpus.errors import CollectionNotFound, Conflict, CorpusError, EmptyDocument, JobNotFound
 from corpus.models import Collection, Job
 from indexer.intake import Bytes, add_failed_item, add_to_job
 from indexer.jobs import RECEIVING, create_job, seal_job
@@ -188,7 +188,7 @@ def _job(service: Service, collection_id: str | None, key: str | None) -> Iterat
 
     Raises:
         JobKnown, Conflict: another request with the same key was faster.
-        CollectionNotFound: the collection was deleted since it was looked up.
+        CollectionNotFound: the collection was deleted since it was looked up, or is while the block works.
     """
     try:
         with service.database.write() as session:
@@ -202,13 +202,21 @@ def _job(service: Service, collection_id: str | None, key: str | None) -> Iterat
         raise JobKnown(known) from error
     complete = False
     try:
-        yield job_id
-        complete = True
-    finally:
-        with service.database.write() as session:
-            seal_job(session, job_id)
-            if not complete:
-                session.get_one(Job, job_id).idempotency_key = None
+        try:
+            yield job_id
+            complete = True
+        finally:
+            with service.database.write() as session:
+                seal_job(session, job_id)
+                if not complete:
+                    session.get_one(Job, job_id).idempotency_key = None
+    except JobNotFound as error:  # it goes with its collection alone
+        raise collection_deleted() from error
+
+
+def collection_deleted() -> CollectionNotFound:
+    """Return the error for an upload whose collection was deleted while it arrived."""
+    return CollectionNotFound("The collection was deleted at this moment; choose another one.")
 
 
 def _what_went(service: Service, collection_id: str | None) -> CorpusError:
@@ -216,7 +224,7 @@ def _what_went(service: Service, collection_id: str | None) -> CorpusError:
     if collection_id is not None:
         with service.database.read() as session:
             if session.get(Collection, collection_id) is None:
-                return CollectionNotFound("The collection was deleted at this moment; choose another one.")
+                return collection_deleted()
     return Conflict("The first request with this Idempotency-Key broke off at this moment; send it again.")
 
 

@@ -14,7 +14,7 @@ from indexer.job_states import FINISHED
 from indexer.progress import ItemProgress, JobProgress
 from rag_service.api import errors
 from rag_service.api.bodies import check_fields, files_of, is_form, read_form, spooled_body
-from rag_service.api.bulk import known_job, take_in_files, take_in_records
+from rag_service.api.bulk import collection_deleted, known_job, take_in_files, take_in_records
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after, position_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, require
 from rag_service.api.errors import KINDS
@@ -76,7 +76,10 @@ async def create_job(request: Request, service: ServiceDep, idempotency_key: Ide
     job_id = await anyio.to_thread.run_sync(known_job, service, key)
     if job_id is None:
         job_id = await _take_in(request, service, key)
-    return await anyio.to_thread.run_sync(_read, service, job_id)
+    try:
+        return await anyio.to_thread.run_sync(_read, service, job_id)
+    except JobNotFound as error:
+        raise collection_deleted() from error
 
 
 async def _take_in(request: Request, service: Service, key: str | None) -> str:

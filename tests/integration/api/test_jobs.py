@@ -1,20 +1,22 @@
 """`/v1/ingestion_jobs` over the whole service."""
 
+import importlib
 import io
 import json
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 
 from corpus.settings import Settings
-from rag_service.api import bulk
-from rag_service.service import Service
 from tests.integration.api.clients import (
     assert_problem,
     new_collection,
     running_service,
+    service_of,
     when_over,
     when_read,
 )
@@ -188,22 +190,49 @@ def test_a_request_that_broke_off_frees_its_key(client: TestClient, monkeypatch:
     assert when_over(client, again.json()["id"])["counts"]["done"] == 1
 
 
-def test_a_collection_that_is_deleted_meanwhile_is_not_found(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the look for it and the making of the job."""
+def upload_and_lose(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, place: str, *, first: bool
+) -> tuple[Response, str]:
+    """Upload into a collection that is deleted just before or just after that function works."""
     collection = new_collection(client)
-    look = bulk.collection_for_upload
+    module, _, name = place.rpartition(".")
+    work = getattr(importlib.import_module(module), name)
 
-    def look_and_lose(service: Service, name: str) -> str:
-        found = look(service, name)
-        assert client.delete(f"/v1/collections/{name}").status_code == 204
-        return found
+    def lose(*arguments: object, **named: object) -> object:
+        if first:
+            assert client.delete(f"/v1/collections/{collection}").status_code == 204
+        done = work(*arguments, **named)
+        if not first:
+            assert client.delete(f"/v1/collections/{collection}").status_code == 204
+        return done
 
-    monkeypatch.setattr(bulk, "collection_for_upload", look_and_lose)
-    files = [("files", ("x.txt", b"Some text."))]
-    response = client.post("/v1/ingestion_jobs", files=files, data={"collection": collection})
-    assert_problem(response, 404, "collection-not-found")
+    with monkeypatch.context() as patched:
+        patched.setattr(place, lose)
+        files = [("files", ("x.txt", f"Text for {collection}.".encode()))]
+        data = {"collection": collection}
+        headers = {"Idempotency-Key": f"lost {collection}"}
+        response = client.post("/v1/ingestion_jobs", files=files, data=data, headers=headers)
+    return response, collection
+
+
+@pytest.mark.parametrize(
+    ("place", "first"),
+    [
+        ("rag_service.api.bulk.collection_for_upload", False),
+        ("rag_service.api.bulk.add_to_job", True),
+        ("rag_service.api.bulk.add_to_job", False),
+        ("rag_service.api.jobs.take_in_files", False),
+    ],
+)
+def test_a_collection_that_is_deleted_meanwhile_is_not_found(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, place: str, *, first: bool
+) -> None:
+    """Before the job is made, before and after documents come to it, and after its end: nothing stays."""
+    response, collection = upload_and_lose(client, monkeypatch, place, first=first)
+    problem = assert_problem(response, 404, "collection-not-found")
+    assert "deleted" in problem["detail"]
+    originals = service_of(client).originals
+    assert sha256(f"Text for {collection}.".encode()).hexdigest() not in set(originals.hashes())
 
 
 def test_only_failed_items_are_retried(client: TestClient) -> None:

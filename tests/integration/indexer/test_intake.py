@@ -20,9 +20,10 @@ from corpus.errors import (
 )
 from corpus.models import Document, DocumentVersion, Job, JobItem
 from corpus.originals import Originals
+from indexer.claims import claim_batch
 from indexer.deletion import drop_originals, lock_document, remove_document
 from indexer.intake import Accepted, add_to_job, take_in
-from indexer.jobs import cancel_job, create_job, retry_job
+from indexer.jobs import begin_job, cancel_job, create_job, retry_job
 from indexer.progress import job_progress, list_items
 from indexer.uploads import Upload
 from tests.fakes import FakeEmbedder
@@ -339,6 +340,27 @@ def test_an_upload_into_a_collection_that_was_deleted_says_so(
     with pytest.raises(CollectionNotFound):
         take_in(database, originals, b"late", Upload(collection))
     assert list(originals.hashes()) == []
+
+
+def test_a_deleted_collection_leaves_jobs_their_documents_of_others(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """Lines of a file may name other collections: those wait for the job on, which else nobody would read."""
+    with database.write() as session:
+        other = create_collection(session, name="other", embedder=FakeEmbedder()).id
+        mixed, own = (
+            create_job(session, "ingestion", collection_id=collection, receiving=True).id for _ in range(2)
+        )
+    add_to_job(database, originals, mixed, [(b"here", Upload(collection)), (b"there", Upload(other))])
+    add_to_job(database, originals, own, [(b"here too", Upload(collection))])
+    with database.write() as session:
+        delete_collection(session, collection)
+    with database.write() as session:
+        assert session.get(Job, own) is None
+        begin_job(session, mixed)
+        (work,) = claim_batch(session, mixed)
+        assert work.collection_id == other
+        assert [item.state for item in list_items(session, mixed)] == ["skipped", "running"]
 
 
 class InterruptedOriginals(Originals):
