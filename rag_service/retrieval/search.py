@@ -3,14 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.orm import Session
 
 from corpus.collections import DEFAULT_COLLECTION, CollectionNames, collection_ids, find_collection
@@ -118,14 +118,15 @@ class Retriever:
         if not request.query.strip():
             raise InvalidRequest("query: must not be blank.")
         clock = _Clock()
+        judged: dict[int, float] = {}
         try:
-            return self._search_beside_others(request, clock)
+            return self._search_beside_others(request, clock, judged)
         except ChunksGone:
-            found = self._search_standing_still(request, clock)
-        return found or self._search_beside_others(request, clock, all_there=False)
+            found = self._search_standing_still(request, clock, judged)
+        return found or self._search_beside_others(request, clock, judged, all_there=False)
 
     def _search_beside_others(
-        self, request: SearchRequest, clock: "_Clock", *, all_there: bool = True
+        self, request: SearchRequest, clock: "_Clock", judged: dict[int, float], *, all_there: bool = True
     ) -> SearchResult:
         """Search while indexes and database may change: what was found may be gone when it is read.
 
@@ -135,7 +136,8 @@ class Retriever:
         number = self._follower.refresh()
         indexes = [self._follower.indexes(each) for each in self._collections.ids(_names(request))]
         places = self._find_places_now(request, indexes)
-        ranked = self._reranked(request, self._rank(request, places, clock))
+        ranked = self._rank(request, places, clock)
+        ranked = self._reranked(request, ranked, self._database.snapshot(), judged)
         if request.filters is None and request.expand == "none":
             with self._database.bare_snapshot() as connection:
                 passages = tuple(_best(bare_rows_by_id(connection), request, ranked, all_there=all_there))
@@ -147,8 +149,13 @@ class Retriever:
                 passages = self._read(session, request, ranked, all_there=all_there)
         return _result(places, passages, clock)
 
-    def _search_standing_still(self, request: SearchRequest, clock: "_Clock") -> SearchResult | None:
-        """Search in one snapshot, which the indexes agree with; None: one of them is not loaded."""
+    def _search_standing_still(
+        self, request: SearchRequest, clock: "_Clock", judged: dict[int, float]
+    ) -> SearchResult | None:
+        """Search in one snapshot, which the indexes agree with; None: one of them is not loaded.
+
+        Others wait meanwhile: the query's vector is known, and the reranker reads what is new alone.
+        """
         with self._follower.standing_still() as session:
             ids = collection_ids(session, _names(request))
             followed = [self._follower.followed(each) for each in ids]
@@ -157,6 +164,7 @@ class Retriever:
                 return None
             places = self._find_places(session, request, indexes)
             ranked = self._rank(request, places, clock)
+            ranked = self._reranked(request, ranked, nullcontext(session.connection()), judged)
             return _result(places, self._read(session, request, ranked), clock)
 
     def _find_places_now(self, request: SearchRequest, indexes: Iterable[CollectionIndexes]) -> list[Place]:
@@ -184,24 +192,32 @@ class Retriever:
         count = max(request.candidates, request.top_k)
         return rank_candidates(Query(vectors, words), places, count, first=_read_at_once(request))
 
-    def _reranked(self, request: SearchRequest, ranked: Ranking) -> Ranking:
+    def _reranked(
+        self,
+        request: SearchRequest,
+        ranked: Ranking,
+        snapshot: AbstractContextManager[Connection],
+        judged: dict[int, float],
+    ) -> Ranking:
         """Put the head of the ranking into the order of the reranker, if there is one.
 
-        What is gone meanwhile is not read again; the next step sees that it is gone.
+        What is gone meanwhile is not read again; the next step sees that it is gone. `judged` keeps the
+        scores by chunk's id, for a search that has to begin anew.
         """
         if self._rerank is None:
             return ranked
         ranked = list(ranked)
-        with self._database.snapshot() as connection:
+        with snapshot as connection:
             read = rows_by_id(connection, self._condition(request))
             head = list(load_passages(read, ranked[:READ_AGAIN]))
-        if not head:
-            return ranked
+        unread = [passage for passage in head if passage.chunk_id not in judged]
+        if unread:
+            scores = map(float, self._rerank(request.query, unread))
+            judged.update(zip([passage.chunk_id for passage in unread], scores, strict=True))
         again = {
-            passage.chunk_id: replace(passage.scores, reranked=float(score))
-            for passage, score in zip(head, self._rerank(request.query, head), strict=True)
+            passage.chunk_id: replace(passage.scores, reranked=judged[passage.chunk_id]) for passage in head
         }
-        first = sorted(again.items(), key=lambda item: (-(item[1].reranked or 0.0), item[0]))
+        first = sorted(again.items(), key=lambda item: (-judged[item[0]], item[0]))
         return first + [each for each in ranked if each[0] not in again]
 
     def _embed(self, query: str, places: Iterable[Place]) -> dict[str, NDArray[np.float32]]:

@@ -341,3 +341,24 @@ def test_a_reranker_orders_the_head_of_the_ranking(shelf: Shelf) -> None:
     gone = shelf.search("diesel generators").passages[0].document_id
     later = retriever.search(SearchRequest("diesel generators", top_k=3)).passages
     assert gone not in {passage.document_id for passage in later}
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_reranker_orders_a_search_that_begins_anew(shelf: Shelf, *, filtered: bool) -> None:
+    """What was replaced while it read is read then; the others have their scores already."""
+    old = shelf.search("diesel generators").passages[0].document_id
+    read: list[str] = []
+
+    def longest_first(_query: str, passages: Sequence[Passage]) -> list[float]:
+        if not read:
+            shelf.delete(old)
+            shelf.add("Three diesel generators now.", year=2024)
+        read.extend(passage.text for passage in passages)
+        return [len(passage.text) for passage in passages]
+
+    filters = parse_filter({"type": "ne", "key": "year", "value": 1}) if filtered else None
+    retriever = Retriever(shelf.database, shelf.follower, shelf.embedder, rerank=longest_first)
+    found = retriever.search(SearchRequest("diesel generators", filters=filters)).passages
+    assert [passage.text for passage in found] == [SHIP, CAFE, "Three diesel generators now."]
+    assert [passage.scores.reranked for passage in found] == [len(passage.text) for passage in found]
+    assert sorted(read) == sorted([GENERATORS, CAFE, SHIP, "Three diesel generators now."])
