@@ -1,7 +1,9 @@
 """`/v1/documents` over the whole service."""
 
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -55,6 +57,29 @@ def test_content_and_chunks_are_exact(client: TestClient) -> None:
     assert [chunk["position"] for chunk in chunks] == list(range(len(chunks)))
     assert all(content.text[chunk["start"] : chunk["end"]] == chunk["text"] for chunk in chunks)
     assert all(chunk["id"].startswith("chk_") for chunk in chunks)
+
+
+def test_json_may_begin_with_a_byte_order_mark(client: TestClient) -> None:
+    """Some editors and shells put one there; it is no part of any text."""
+    collection = new_collection(client)
+    headers = {"Content-Type": "application/json"}
+
+    def send(method: str, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
+        content = BOM_UTF8 + json.dumps(body).encode()
+        response = client.request(method, path, content=content, headers=headers)
+        assert response.status_code in {200, 202}, response.text
+        return response.json()
+
+    made = send("POST", "/v1/documents", {"text": TEXT, "collection": collection})
+    path = f"/v1/documents/{when_read(client, made['document']['id'])['id']}"
+    assert client.get(f"{path}/content").text == TEXT
+    send("PATCH", path, {"external_id": "x"})
+    assert send("PUT", path, {"text": "Other words."})["document"]["external_id"] == "x"
+    assert send("POST", "/v1/search", {"query": "words", "collections": [collection]})["data"]
+    form = {"metadata": '\ufeff{"year": 1}', "collection": collection}
+    made = client.post("/v1/documents", data=form, files={"file": ("x.txt", b"Some file.")}).json()
+    assert made["document"]["metadata"] == {"year": 1}
+
 
 
 def test_file_is_uploaded_as_a_form(client: TestClient) -> None:
