@@ -32,7 +32,7 @@ For what our own routes take out of JSON; what a client says of a file has no pa
 
 LONGEST_EXTERNAL_ID = 512
 LONGEST_TITLE = 1000
-LARGEST_METADATA = 64 * 1024
+LARGEST_METADATA = 64 * 1024  # bytes of JSON in UTF-8
 _UNKNOWN = "application/octet-stream"
 _RACES = 5
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -84,9 +84,14 @@ def check_upload(upload: Upload) -> None:
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidRequest(f"metadata: must be a JSON object of plain values ({error}).") from error
     if len(encoded) > LARGEST_METADATA:
-        raise InvalidRequest(f"metadata: at most {LARGEST_METADATA} bytes of JSON, not {len(encoded)}.")
+        raise InvalidRequest(f"metadata: {too_large_metadata(len(encoded))}.")
     if _ESCAPED_NUL.search(encoded):
         raise InvalidRequest("metadata: must not have NUL characters.")
+
+
+def too_large_metadata(size: int) -> str:
+    """Say what is wrong with metadata of so many bytes, wherever they come in."""
+    return f"must be at most {LARGEST_METADATA:,} bytes of JSON, not {size:,}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ def _source(place: str, line: bytes, metadata: Mapping[str, JsonValue]) -> Sourc
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        problem = f"{field}: {first['msg']}" if field else first["msg"]
+        said = first["msg"].removeprefix("Value error, ")
+        problem = f"{field}: {said}" if field else said
         shown = line[:_SHOWN].decode(errors="replace").strip()
         return Source(f"{place}: {shown}", no_parts, 0, problem=f"{problem}.")
     return Source(

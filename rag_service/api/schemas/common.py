@@ -6,9 +6,10 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from indexer.uploads import LARGEST_METADATA, too_large_metadata
+
 Row = TypeVar("Row")
 
-MAX_METADATA_CHARACTERS = 64_000
 MAX_METADATA_DEPTH = 8
 
 
@@ -48,8 +49,9 @@ def refuse_blank(text: str) -> str:
 def check_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Refuse what a database's JSON column can not keep, and what is no metadata any more."""
     _check_json(metadata, depth=1)
-    if len(json.dumps(metadata, ensure_ascii=False)) > MAX_METADATA_CHARACTERS:
-        raise ValueError(f"must be at most {MAX_METADATA_CHARACTERS:,} characters as JSON")
+    size = len(json.dumps(metadata, ensure_ascii=False).encode())
+    if size > LARGEST_METADATA:
+        raise ValueError(too_large_metadata(size))
     return metadata
 
 
@@ -74,7 +76,7 @@ Metadata = Annotated[
     dict[str, JsonValue],
     AfterValidator(check_metadata),
     Field(
-        description="Any JSON object, at most 64,000 characters; filters compare its top-level values.",
+        description="Any JSON object, at most 65,536 bytes; filters compare its top-level values.",
         examples=[{"year": 2024, "language": "en"}],
     ),
 ]

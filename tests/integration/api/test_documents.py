@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from corpus.models import DocumentVersion
 from corpus.settings import Settings
+from indexer.uploads import LARGEST_METADATA
 from tests.integration.api.clients import (
     assert_problem,
     new_collection,
@@ -79,7 +80,6 @@ def test_json_may_begin_with_a_byte_order_mark(client: TestClient) -> None:
     form = {"metadata": '\ufeff{"year": 1}', "collection": collection}
     made = client.post("/v1/documents", data=form, files={"file": ("x.txt", b"Some file.")}).json()
     assert made["document"]["metadata"] == {"year": 1}
-
 
 
 def test_file_is_uploaded_as_a_form(client: TestClient) -> None:
@@ -223,6 +223,35 @@ def test_fields_that_do_not_fit_are_named(client: TestClient, body: dict[str, ob
     """A wrong field is a 422 that names it."""
     problem = assert_problem(client.post("/v1/documents", json=body), 422, "invalid-request")
     assert field in [item["field"] for item in problem["errors"]]
+
+
+def test_metadata_have_one_limit_on_every_way_in(client: TestClient) -> None:
+    """Counted in bytes of UTF-8, and told in the same words: upload, form, replacement, change, lines."""
+    collection = new_collection(client)
+    path = f"/v1/documents/{upload(client, TEXT, collection=collection)['id']}"
+    most = {"a": "é" * ((LARGEST_METADATA - len('{"a": ""}')) // 2)}
+    for number, metadata in enumerate((most, {"a": most["a"] + "é"})):
+        fields = {"text": f"Text {number}.", "metadata": metadata}
+        form = {"metadata": json.dumps(metadata, ensure_ascii=False), "collection": collection}
+        file = ("x.txt", f"File {number}.".encode())
+        responses = [
+            client.post("/v1/documents", json={**fields, "collection": collection}),
+            client.post("/v1/documents", data=form, files={"file": file}),
+            client.put(path, json={**fields, "text": f"Version {number}."}),
+            client.patch(path, json={"metadata": metadata}),
+            client.post("/v1/ingestion_jobs", data=form, files=[("files", file)]),
+        ]
+        line = json.dumps({**fields, "text": f"Line {number}.", "collection": collection})
+        headers = {"Content-Type": "application/jsonl"}
+        job = client.post("/v1/ingestion_jobs", content=line, headers=headers).json()["id"]
+        (item,) = client.get(f"/v1/ingestion_jobs/{job}/items").json()["data"]
+        if metadata is most:
+            assert [response.status_code for response in responses] == [202, 202, 202, 200, 202]
+            assert item["status"] != "failed"
+        else:
+            details = {assert_problem(each, 422, "invalid-request")["detail"] for each in responses}
+            assert details == {item["error"].removesuffix(".")}
+            assert "at most 65,536 bytes" in item["error"]
 
 
 def test_wrong_forms_are_refused(client: TestClient) -> None:
