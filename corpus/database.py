@@ -45,7 +45,7 @@ class Database:
     """An engine and its two kinds of transaction.
 
     Raises:
-        SettingsError: the URL is none, or one of a database or driver that is not used here.
+        SettingsError: the URL is none, or one of a database or driver that is not used here, or of memory.
     """
 
     def __init__(self, url: str) -> None:
@@ -187,7 +187,7 @@ def _connect_to_read(file: str) -> sqlite3.Connection:
 
 
 def _is_sqlite_file(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"} and not url.query
+    return url.get_backend_name() == "sqlite" and not url.query
 
 
 def _read_url(text: str) -> URL:
@@ -198,7 +198,17 @@ def _read_url(text: str) -> URL:
         raise SettingsError(f"RAG_DATABASE_URL is no address of a database; {_KNOWN_URLS}") from error
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
         raise SettingsError(f"RAG_DATABASE_URL: {url.get_backend_name()} is not supported; {_KNOWN_URLS}")
+    if url.get_backend_name() == "sqlite" and _is_in_memory(url):
+        raise SettingsError(
+            "RAG_DATABASE_URL: a database in memory forgets all documents when the program ends; leave the "
+            f"setting out for a file in the data folder, or {_KNOWN_URLS}"
+        )
     return url
+
+
+def _is_in_memory(url: URL) -> bool:
+    """Tell SQLite's names for no file; each connection or process would see a database of its own."""
+    return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
 
 
 def _make_engine(url: URL) -> Engine:
@@ -214,7 +224,7 @@ def _make_engine(url: URL) -> Engine:
 
 
 def _make_sqlite_engine(url: URL) -> Engine:
-    if url.database and url.database != ":memory:":
+    if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare_sqlite)

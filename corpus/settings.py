@@ -167,6 +167,11 @@ class Settings(BaseSettings):
             raise SettingsError(_describe(error)) from error
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{SETTINGS_FILE} is no valid TOML ({error}); correct it.") from error
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise SettingsError(
+                f"{SETTINGS_FILE} is not in UTF-8 (at line {line}, byte {error.start + 1}); save it so."
+            ) from error
         _refuse_missing_store(settings)
         return settings
 

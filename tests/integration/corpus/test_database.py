@@ -57,12 +57,6 @@ def test_a_version_of_before_the_closing_is_never_met_again(database: Database) 
     assert database.version() != before
 
 
-def test_a_database_in_memory_has_no_version() -> None:
-    """Nobody else can see it, and another connection would be another database."""
-    assert Database("sqlite://").version() is None
-    assert Database("sqlite:///:memory:").version() is None
-
-
 def count(connection: Connection | sqlite3.Connection) -> int:
     """Return how many collections a snapshot has."""
     statement = "SELECT count(*) FROM collections"
@@ -117,11 +111,3 @@ def test_a_statement_that_an_error_left_midway_keeps_no_snapshot(tmp_path: Path)
         assert count(connection) == 3
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")  # type: ignore[call-overload]
-
-
-def test_a_database_in_memory_is_read_as_it_is() -> None:
-    """A connection of its own would see another database."""
-    database = Database("sqlite://")
-    with database.bare_snapshot() as connection:
-        assert isinstance(connection, Connection)
-    database.close()

@@ -181,17 +181,47 @@ def test_a_status_that_documents_do_not_have_is_wrong_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["rag.sqlite3", "mysql://host/name", "postgresql+nodriver://host/name", "postgresql://host:x/name"]
+    "url",
+    [
+        "rag.sqlite3",
+        "mysql://host/name",
+        "postgresql+nodriver://host/name",
+        "postgresql://host:x/name",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:///file:name?mode=memory&uri=true",
+    ],
 )
 def test_an_address_of_no_database_is_wrong_usage(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message names the setting and says what can stand there."""
+    """The message names the setting and says what can stand there; what is in memory would be forgotten."""
     monkeypatch.setenv("RAG_DATABASE_URL", url)
     assert outcome("jobs", "list") == terminal.WRONG_USAGE
     error = capsys.readouterr().err
     assert error.startswith("Error: RAG_DATABASE_URL")
     assert "postgresql+psycopg://" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b"queue_size = 5\n# caf\xe9\n", "line 2, byte 21"),
+        ("queue_size = 5".encode("utf-16"), "line 1, byte 1"),
+        (b"queue_size = \n", "line 1, column 14"),
+    ],
+)
+def test_a_settings_file_that_can_not_be_read_is_wrong_usage(
+    work_folder: Path, capsys: pytest.CaptureFixture[str], content: bytes, place: str
+) -> None:
+    """The message names the file and the place in it."""
+    (work_folder / "rag.toml").write_bytes(content)
+    assert outcome("jobs", "list") == terminal.WRONG_USAGE
+    error = capsys.readouterr().err
+    assert error.startswith("Error: rag.toml")
+    assert place in error
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["jobs", "nonsense"], ["jobs", "list", "--nonsense"]])
