@@ -69,6 +69,7 @@ def take_in(
     Raises:
         InvalidRequest: a field does not fit; the message names it.
         CollectionNotFound: the collection was deleted since it was looked up.
+        Conflict: the bytes are a version that is just being replaced, or uploaded or deleted by others.
         DuplicateDocument: `on_duplicate` is `error` and the document is known, or the document that
             `document_id` or the external id names is to get bytes that another one has.
         DocumentNotFound: there is no document `document_id`.

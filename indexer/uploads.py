@@ -109,7 +109,7 @@ def place_upload(
     """Find the document that an upload belongs to, or make it, and add a pending version if need be.
 
     Raises:
-        CollectionNotFound, DuplicateDocument, DocumentNotFound: see `indexer.intake.take_in`.
+        CollectionNotFound, Conflict, DuplicateDocument, DocumentNotFound: see `indexer.intake.take_in`.
     """
     for _ in range(_RACES):
         try:
@@ -188,6 +188,11 @@ def _place(
     if twin is not None:
         if named is not None and twin.document_id != named.id:
             raise _bytes_of_another(session, named, twin.document_id)
+        if named is None and _is_leaving(session, twin):
+            raise Conflict(
+                f"The same bytes are document {twin.document_id}, which is being replaced by newer ones; "
+                "send them again when it is ready, then they are a document of their own."
+            )
         superseded = () if named is None else _drop_waiting(session, named, besides=twin)
         return _meet_twin(session, twin, upload, superseded, again=on_duplicate == "replace")
     retried = named or _failed_document(session, upload.collection_id, sha256)
@@ -244,6 +249,14 @@ def _failed_document(session: Session, collection_id: str, sha256: str) -> Docum
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+
+
+def _is_leaving(session: Session, version: DocumentVersion) -> bool:
+    """Tell whether a newer version waits to take the place of this one, whose bytes will be gone then."""
+    waiting = select(DocumentVersion.version).where(
+        DocumentVersion.document_id == version.document_id, DocumentVersion.state == "pending"
+    )
+    return version.state == "current" and session.scalar(waiting) is not None
 
 
 def _bytes_of_another(session: Session, document: Document, owner_id: str) -> DuplicateDocument:

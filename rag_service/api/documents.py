@@ -73,7 +73,7 @@ _UPLOAD_PROBLEMS = (
     summary="Upload a document",
     responses={
         200: {"model": DocumentAccepted, "description": "Known already: `duplicate_of` says which."},
-        **problems(KINDS[CollectionNotFound], *_UPLOAD_PROBLEMS),
+        **problems(KINDS[CollectionNotFound], KINDS[Conflict], *_UPLOAD_PROBLEMS),
     },
     openapi_extra=upload_body(NewDocument, UploadForm),
 )

@@ -25,7 +25,7 @@ from indexer.deletion import drop_originals, lock_document, remove_document
 from indexer.intake import Accepted, add_to_job, take_in
 from indexer.jobs import begin_job, cancel_job, create_job, retry_job
 from indexer.progress import job_progress, list_items
-from indexer.uploads import Upload
+from indexer.uploads import OnDuplicate, Upload
 from tests.fakes import FakeEmbedder
 
 
@@ -199,6 +199,34 @@ def test_a_document_can_not_get_the_bytes_of_another(
         assert [item.state for item in list_items(session, job_id)] == ["failed", "queued"]
     remove_document(database, originals, first.document.id)
     assert take_in(database, originals, b"text of b", again).duplicate_of == second.document.id
+
+
+@pytest.mark.parametrize("external_id", ["b.md", None])
+@pytest.mark.parametrize("on_duplicate", ["skip", "replace"])
+def test_bytes_that_are_about_to_go_are_no_duplicate(
+    database: Database,
+    originals: Originals,
+    collection: str,
+    external_id: str | None,
+    on_duplicate: OnDuplicate,
+) -> None:
+    """A file that was renamed while another took its name: skipped, it would be nowhere in a moment."""
+    old = take_in(database, originals, b"old", Upload(collection, external_id="a.md"))
+    publish(database, old.document.id)
+    take_in(database, originals, b"new", Upload(collection, external_id="a.md"))
+    renamed = Upload(collection, external_id=external_id)
+    with pytest.raises(Conflict, match=old.document.id):
+        take_in(database, originals, b"old", renamed, on_duplicate=on_duplicate)
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    add_to_job(database, originals, job_id, [(b"old", renamed)], on_duplicate=on_duplicate)
+    with database.write() as session:
+        assert [item.state for item in list_items(session, job_id)] == ["failed"]
+        session.delete(session.get_one(DocumentVersion, (old.document.id, 1)))
+    publish(database, old.document.id)
+    again = take_in(database, originals, b"old", renamed, on_duplicate=on_duplicate)
+    assert again.duplicate_of is None
+    assert again.document.id != old.document.id
 
 
 def test_on_duplicate_error_refuses_known_bytes_and_known_external_ids(
