@@ -133,3 +133,20 @@ def _citation(
         verification=verification,
         page=passages[source.passage].page,
     )
+
+
+def cut_before(
+    text: str, citations: Sequence[Citation], stops: Collection[str]
+) -> tuple[str, tuple[Citation, ...]]:
+    """Return a checked answer up to the first of the `stops`, with the citations whose markers are left.
+
+    A marker that the end would cut in two is left out.
+    """
+    end = min([text.find(stop) for stop in stops if stop in text], default=len(text))
+    markers = {citation.id: f"[{citation.id}]" for citation in citations}
+    for marker in markers.values():
+        if 0 <= (start := text.find(marker)) < end < start + len(marker):
+            end = start
+    kept = text[:end]
+    left = [citation for citation in citations if markers[citation.id] in kept]
+    return kept, tuple(replace(citation, end=min(citation.end, end)) for citation in left)

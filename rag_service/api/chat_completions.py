@@ -11,6 +11,7 @@ from corpus.collections import DEFAULT_COLLECTION, find_collection
 from corpus.errors import CollectionNotFound, ModelError, PromptTooLong, QueueFull
 from rag_service.answering.answer import AnswerRequest, Found
 from rag_service.answering.chat_model import Sampling, Usage
+from rag_service.answering.citations import Citation, cut_before
 from rag_service.answering.conversation import Message
 from rag_service.api import errors
 from rag_service.api.answering import ROLES, Finished, answer_events, citation_out, message_of
@@ -64,7 +65,8 @@ async def create_chat_completion(chat: ChatIn, request: Request, service: Servic
     """Answer the last turn from the documents of the collection that `model` names.
 
     The text of a stream is sent when it has been checked against its sources, so that what readers of
-    this form see is what they keep; it takes as long as without a stream.
+    this form see is what they keep; it takes as long as without a stream. With `stop`, the checked text is
+    cut: it is what it would be without, up to there.
     """
     if chat.stream:
         return EventStream(
@@ -125,7 +127,7 @@ def _chunks(service: Service, chat: ChatIn, gone: Gone) -> Generator[bytes]:
         if isinstance(event, Found):
             yield _chunk(empty, ChatChunkChoice(delta=ChatDelta(role="assistant", content="")))
         elif isinstance(event, Finished):
-            for piece in _PIECES.findall(event.answer.text):
+            for piece in _PIECES.findall(_text_and_citations(event, chat)[0]):
                 yield _chunk(empty, ChatChunkChoice(delta=ChatDelta(content=piece)))
             yield from _last_chunks(empty, chat, event)
     yield sse_event("[DONE]")
@@ -134,7 +136,7 @@ def _chunks(service: Service, chat: ChatIn, gone: Gone) -> Generator[bytes]:
 def _last_chunks(empty: ChatChunk, chat: ChatIn, finished: Finished) -> Generator[bytes]:
     """Tell why it ended, with the citations; the tokens have a chunk of their own, where asked for."""
     end = ChatChunkChoice(delta=ChatDelta(), finish_reason=_finish_reason(finished, chat))
-    last = empty.model_copy(update={"citations": _citations(finished), "refusal": _refusal(finished)})
+    last = empty.model_copy(update={"citations": _citations(finished, chat), "refusal": _refusal(finished)})
     yield _chunk(last, end)
     if chat.stream_options is not None and chat.stream_options.include_usage:
         yield _chunk(last.model_copy(update={"usage": _usage(finished.answer.usage)}))
@@ -151,20 +153,24 @@ def _chunk(chunk: ChatChunk, *choices: ChatChunkChoice) -> bytes:
 
 
 def _chat_out(finished: Finished, chat: ChatIn) -> ChatOut:
-    message = ChatMessageOut(content=finished.answer.text)
+    message = ChatMessageOut(content=_text_and_citations(finished, chat)[0])
     return ChatOut(
         id=f"chatcmpl-{finished.answer.id}",
         created=int(time.time()),
         model=chat.model,
         choices=[ChatChoice(message=message, finish_reason=_finish_reason(finished, chat))],
         usage=_usage(finished.answer.usage),
-        citations=_citations(finished),
+        citations=_citations(finished, chat),
         refusal=_refusal(finished),
     )
 
 
-def _citations(finished: Finished) -> list[CitationOut]:
-    return [citation_out(citation) for citation in finished.answer.citations]
+def _text_and_citations(finished: Finished, chat: ChatIn) -> tuple[str, tuple[Citation, ...]]:
+    return cut_before(finished.answer.text, finished.answer.citations, chat.stops)
+
+
+def _citations(finished: Finished, chat: ChatIn) -> list[CitationOut]:
+    return [citation_out(citation) for citation in _text_and_citations(finished, chat)[1]]
 
 
 def _refusal(finished: Finished) -> RefusalOut | None:
@@ -173,6 +179,8 @@ def _refusal(finished: Finished) -> RefusalOut | None:
 
 
 def _finish_reason(finished: Finished, chat: ChatIn) -> FinishReason:
+    if any(stop in finished.answer.text for stop in chat.stops):
+        return "stop"
     return "length" if finished.answer.usage.completion_tokens >= _max_tokens(chat) else "stop"
 
 

@@ -18,6 +18,7 @@ from rag_service.api.schemas.common import ResponseModel, Text
 
 MAX_EMBEDDING_INPUTS = 2048
 FinishReason = Literal["stop", "length"]
+StopText = Annotated[Text, Field(min_length=1)]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
@@ -56,8 +57,18 @@ class StreamOptions(TolerantModel):
     include_usage: bool = Field(default=False, description="Whether a last chunk tells the tokens.")
 
 
+class ResponseFormat(TolerantModel):
+    """What the answer looks like."""
+
+    type: Literal["text"] = Field(description="Only `text`.", examples=["text"])
+
+
 class ChatIn(TolerantModel):
-    """A conversation to be continued."""
+    """A conversation to be continued.
+
+    Fields that are not listed are let pass and change nothing, such as `top_p`, the penalties, `logit_bias`,
+    `tools` (none is ever called) and `user`.
+    """
 
     model: Text = Field(
         max_length=300,
@@ -71,13 +82,33 @@ class ChatIn(TolerantModel):
     )
     stream: bool | None = Field(default=None, description="Whether to send chunks while it is written.")
     stream_options: StreamOptions | None = Field(default=None, description="What the chunks have.")
-    max_tokens: int | None = Field(default=None, ge=1, description="Longest answer, in tokens.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Longest answer, in tokens; more than 2,048 count as 2,048."
+    )
     max_completion_tokens: int | None = Field(default=None, ge=1, description="The same; it goes first.")
     temperature: float | None = Field(default=None, ge=0, le=2, description="Without one: 0.")
     seed: int | None = Field(
         default=None, ge=-(2**63), le=2**63 - 1, description="With the same seed the same answer."
     )
     n: Literal[1] | None = Field(default=None, description="How many answers; only one.")
+    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = Field(
+        default=None,
+        description="The text ends before the first of these; citations behind it are left out. The answer "
+        "is checked as a whole before.",
+        examples=[["\n"]],
+    )
+    logprobs: Literal[False] | None = Field(default=None, description="They are not given out.")
+    response_format: ResponseFormat | None = Field(
+        default=None, description="Answers are text: JSON can not be asked for."
+    )
+    tool_choice: Literal["none", "auto"] | None = Field(
+        default=None, description="No tool of the client is called, so none can be required."
+    )
+
+    @property
+    def stops(self) -> list[str]:
+        """The texts before which the answer ends."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @model_validator(mode="after")
     def _ends_with_question(self) -> Self:

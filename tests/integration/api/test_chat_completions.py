@@ -73,6 +73,37 @@ def test_stream_says_the_same(client: TestClient, model: str) -> None:
     assert chunks_of(client, body)[-1]["citations"] == whole["citations"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [
+        (".", KOVACS.removesuffix(".") + " [1]"),
+        ([" station"], "Orson Kovacs keeps the two diesel generators of the Vostrel"),
+        (["nothing of it", "sel gen", "Vostrel"], "Orson Kovacs keeps the two die"),
+        ("1]", KOVACS.removesuffix(".") + " "),
+        (["Orson"], ""),
+        (["nothing of it"], KOVACS.removesuffix(".") + " [1]."),
+        ([], KOVACS.removesuffix(".") + " [1]."),
+        (None, KOVACS.removesuffix(".") + " [1]."),
+    ],
+)
+def test_the_text_ends_before_a_stop(
+    client: TestClient, model: str, stop: object, expected: str, *, stream: bool
+) -> None:
+    """Where that is between two chunks, too; citations stay if their markers do, and none is cut in two."""
+    body: dict[str, object] = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
+    if stream:
+        chunks = chunks_of(client, body | {"stop": stop})
+        deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+        text, last = "".join(delta.get("content", "") for delta in deltas), chunks[-1]
+    else:
+        last = chat(client, model, stop=stop)
+        text = last["choices"][0]["message"]["content"]
+    assert text == expected
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert [citation["end"] for citation in last["citations"]] == [len(expected)] * ("[1]" in expected)
+
+
 def test_request_of_a_front_end_is_taken(client: TestClient, model: str) -> None:
     """Fields that we do not know, content in parts, turns of other roles: all as Open WebUI sends them."""
     body: dict[str, object] = {
@@ -100,6 +131,10 @@ def test_request_of_a_front_end_is_taken(client: TestClient, model: str) -> None
         "stream_options": {"include_usage": True},
         "top_p": 0.9,
         "frequency_penalty": 0,
+        "logprobs": False,
+        "response_format": {"type": "text"},
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "tool_choice": "auto",
     }
     assert chunks_of(client, body)[-1]["citations"]
 
@@ -155,6 +190,14 @@ def test_refusal_is_told_apart(client: TestClient) -> None:
         ({"temperature": 9}, 422, "invalid_request"),
         ({"max_tokens": 0}, 422, "invalid_request"),
         ({"n": 2}, 422, "invalid_request"),
+        ({"stop": ""}, 422, "invalid_request"),
+        ({"stop": ["a", ""]}, 422, "invalid_request"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, 422, "invalid_request"),
+        ({"stop": 7}, 422, "invalid_request"),
+        ({"logprobs": True}, 422, "invalid_request"),
+        ({"response_format": {"type": "json_object"}}, 422, "invalid_request"),
+        ({"tool_choice": "required"}, 422, "invalid_request"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, 422, "invalid_request"),
     ],
 )
 def test_wrong_requests_have_openai_s_error(
@@ -167,3 +210,5 @@ def test_wrong_requests_have_openai_s_error(
     error = response.json()["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", code)
     assert error["message"]
+    if status == 422 and "messages" not in body:
+        assert error["param"].startswith(next(iter(body)))
