@@ -4,6 +4,8 @@
 const KEY = "rag-api-key";
 const CONTEXT = 400; // code points before and after a quote
 const PAGE = 50; // documents
+const MOST_TURNS = 198; // before a question: the API takes 200, and each question has its answer
+const MOST_CHARACTERS = 120_000; // of them: the API takes 1 MiB, and JSON writes some characters as six bytes
 const LOOK_EVERY_MS = 1500;
 const REFUSALS = {
   no_evidence: "nothing that fits the question was found in the documents",
@@ -137,7 +139,7 @@ async function ask(question) {
 
 /** Show what comes while it comes, and return the whole, checked answer. */
 async function streamAnswer(turn, question, signal) {
-  const messages = [...turns, { role: "user", content: question }];
+  const messages = [...latestTurns(), { role: "user", content: question }];
   const body = JSON.stringify({ messages, collections: [chosen()], stream: true });
   const headers = { "Content-Type": "application/json" };
   const response = await call("v1/answers", { method: "POST", headers, body, signal });
@@ -146,6 +148,14 @@ async function streamAnswer(turn, question, signal) {
     SHOW[event]?.(turn, JSON.parse(data));
   }
   throw new Problem("The answer broke off", "The connection ended before it did; ask again.");
+}
+
+/** Return the latest turns, as many as the API takes with a question; a question goes with its answer. */
+function latestTurns() {
+  let first = Math.max(0, turns.length - MOST_TURNS);
+  const size = () => turns.slice(first).reduce((total, { content }) => total + content.length, 0);
+  while (size() > MOST_CHARACTERS) first += 2;
+  return turns.slice(first);
 }
 
 const SHOW = {

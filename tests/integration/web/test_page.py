@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from corpus.settings import Settings
+from rag_service.api.schemas.answers import MAX_MESSAGES
 from tests.integration.api.clients import assert_problem, running_service
 
 FILES = {
@@ -91,6 +92,13 @@ def test_the_script_makes_no_html_of_text(client: TestClient) -> None:
     assert not re.findall(
         r"(?:inner|outer)HTML|insertAdjacentHTML|setHTML|document\.write|srcdoc|eval\(", script
     )
+
+
+def test_a_conversation_is_sent_as_far_as_the_api_takes_it(client: TestClient) -> None:
+    """With the question its turns are no more than a request may have, and begin with one of the user."""
+    (most,) = re.findall(r"const MOST_TURNS = (\d+);", client.get("/web/page.js").text)
+    assert int(most) + 1 <= MAX_MESSAGES
+    assert int(most) % 2 == 0
 
 
 def test_every_field_has_a_label(client: TestClient) -> None:
