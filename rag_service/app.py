@@ -86,6 +86,7 @@ def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
         title="RAG service",
         version=importlib.metadata.version("rag-service"),
         lifespan=_lifespan,
+        docs_url=None,  # `web.page` has it, without files from elsewhere
         redoc_url=None,
         separate_input_output_schemas=False,
     )

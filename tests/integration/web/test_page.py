@@ -15,7 +15,12 @@ FILES = {
     "/": "text/html; charset=utf-8",
     "/web/page.css": "text/css; charset=utf-8",
     "/web/page.js": "text/javascript; charset=utf-8",
+    "/docs": "text/html; charset=utf-8",
+    "/web/docs.js": "text/javascript; charset=utf-8",
+    "/web/swagger-ui.css": "text/css; charset=utf-8",
+    "/web/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 }
+PAGES = ("/", "/docs")
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +67,28 @@ def test_files_are_sent_with_their_type_and_policy(client: TestClient, path: str
     assert not any("unsafe" in part or "http" in part for part in policy)
 
 
-def test_the_page_has_no_code_of_its_own(client: TestClient) -> None:
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_have_no_code_of_their_own(client: TestClient, path: str) -> None:
     """No inline script, style or handler, which the policy would refuse."""
-    page = Read(client.get("/").text)
+    page = Read(client.get(path).text)
     assert not page.inline
     attributes = {name for _, found in page.tags for name in found}
     assert not [name for name in attributes if name == "style" or name.startswith("on")]
 
 
-def test_what_the_page_names_is_there(client: TestClient) -> None:
-    """Scripts, styles and links are paths below the page's own, so that it works behind a proxy's prefix."""
-    named = Read(client.get("/").text).values("src", "href")
-    assert {"web/page.css", "web/page.js", "docs", "openapi.json"} <= set(named)
+@pytest.mark.parametrize(
+    ("page", "parts"),
+    [
+        ("/", {"web/page.css", "web/page.js", "docs", "openapi.json"}),
+        ("/docs", {"web/swagger-ui.css", "web/swagger-ui-bundle.js", "web/docs.js", "openapi.json"}),
+    ],
+)
+def test_what_pages_name_is_there(client: TestClient, page: str, parts: set[str]) -> None:
+    """Scripts, styles and links are paths below the page's own: behind a proxy's prefix, and offline."""
+    named = Read(client.get(page).text).values("src", "href")
+    assert parts <= set(named)
     for path in named:
-        assert not path.startswith("/")
+        assert not path.startswith(("/", "http"))
         assert client.get(f"/{path}").status_code == 200, path
 
 
