@@ -30,6 +30,7 @@ _HEADERS = {
 }
 
 
+@router.head("/", include_in_schema=False)  # what some watchers ask with
 @router.get(
     "/",
     summary="The web page",
@@ -57,6 +58,7 @@ async def get_script() -> FileResponse:
     return _file("page.js")
 
 
+@router.head("/docs", include_in_schema=False)
 @router.get("/docs", include_in_schema=False)
 async def get_docs() -> FileResponse:
     """Return the page that shows `/openapi.json`; it takes nothing from other places."""

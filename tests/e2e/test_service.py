@@ -15,6 +15,8 @@ import httpx2
 import openai
 import pytest
 
+from tests.browser import Browser, chromium
+
 FIRST_START_S = 300  # the chat model is converted once
 STOP_S = 30
 TEXT = (
@@ -120,6 +122,24 @@ def test_question_is_answered_with_exact_citations(client: httpx2.Client) -> Non
     assert (events[0], events[-1]) == ("retrieval", "done")
     done = json.loads(streamed.strip().splitlines()[-1].removeprefix("data: "))
     assert done["answer"] == answer["answer"]
+
+
+@pytest.mark.skipif(chromium() is None, reason="Chromium is not installed")
+def test_the_page_answers_with_the_sentence_behind_it(client: httpx2.Client, tmp_path: Path) -> None:
+    """Asked in a browser; the marker opens the quote in its document."""
+    browser = Browser(chromium() or "", tmp_path)
+    try:
+        browser.open(f"{client.base_url}/")
+        browser.run(
+            "document.getElementById('question').value = 'When does the café of the Vostrel station open?',"
+            "document.getElementById('question-form').requestSubmit()"
+        )
+        browser.wait_for("document.querySelector('.turn .text a') !== null")
+        assert "06:30" in browser.run("document.querySelector('.turn .text').textContent")
+        browser.run("document.querySelector('.turn .text a').click()")
+        assert "06:30" in browser.wait_for("document.querySelector('.source mark')?.textContent")
+    finally:
+        browser.close()
 
 
 @pytest.mark.parametrize(

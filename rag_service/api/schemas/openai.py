@@ -104,6 +104,9 @@ class ChatIn(TolerantModel):
     tool_choice: Literal["none", "auto"] | None = Field(
         default=None, description="No tool of the client is called, so none can be required."
     )
+    function_call: Literal["none", "auto"] | None = Field(
+        default=None, description="The same by its old name."
+    )
 
     @property
     def stops(self) -> list[str]:

@@ -197,6 +197,7 @@ def test_refusal_is_told_apart(client: TestClient) -> None:
         ({"logprobs": True}, 422, "invalid_request"),
         ({"response_format": {"type": "json_object"}}, 422, "invalid_request"),
         ({"tool_choice": "required"}, 422, "invalid_request"),
+        ({"function_call": {"name": "f"}}, 422, "invalid_request"),
         ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, 422, "invalid_request"),
     ],
 )

@@ -68,6 +68,14 @@ def test_files_are_sent_with_their_type_and_policy(client: TestClient, path: str
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_pages_answer_head(client: TestClient, path: str) -> None:
+    """With what GET would say about itself, and without a body."""
+    response = client.head(path)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == client.get(path).headers["content-length"]
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_pages_have_no_code_of_their_own(client: TestClient, path: str) -> None:
     """No inline script, style or handler, which the policy would refuse."""
     page = Read(client.get(path).text)
