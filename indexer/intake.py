@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from corpus.collections import keep_collections
 from corpus.database import Database
 from corpus.errors import Conflict, CorpusError, QueueFull
-from corpus.models import Document, Job
+from corpus.models import Document, Job, JobItem
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, lock_bytes
 from indexer.job_states import FINISHED
@@ -139,6 +140,8 @@ def accept_upload(
     if job is None:
         _check_queue(session, queue_size)
         job = create_job(session, "upload", collection_id=upload.collection_id)
+    elif place.replaces:
+        _fail_copies(session, job, place.document, upload.label)
     add_item(session, job, name=upload.label, document_id=place.document.id, version=place.version)
     return Accepted(place.document, job, None, place.superseded)
 
@@ -266,6 +269,19 @@ def _fail_item(session: Session, job: Job, name: str, error: str) -> None:
     item = add_item(session, job, name=name, document_id=None, version=None)
     item.state, item.error, item.error_kind = "failed", storable(error), "permanent"
     session.flush()
+
+
+def _fail_copies(session: Session, job: Job, document: Document, name: str) -> None:
+    """Take back that other files of a job are known already: they were, as what it goes on to replace."""
+    copies = (
+        JobItem.job_id == job.id,
+        JobItem.state == "skipped",
+        JobItem.document_id == document.id,
+        JobItem.name != storable(name),
+    )
+    error = f"The same bytes were document {document.id}, which this job replaces; send them again after it."
+    values = {"state": "failed", "error": error, "error_kind": "permanent"}
+    session.execute(update(JobItem).where(*copies).values(**values))
 
 
 def _check_queue(session: Session, queue_size: int | None) -> None:

@@ -96,11 +96,15 @@ def too_large_metadata(size: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an upload belongs; `version` is to be read, None: there is nothing to do."""
+    """Where an upload belongs; `version` is to be read, None: there is nothing to do.
+
+    `replaces`: it takes the place of other bytes of the same document.
+    """
 
     document: Document
     version: int | None
     superseded: tuple[str, ...] = ()
+    replaces: bool = False
 
 
 def place_upload(
@@ -327,7 +331,7 @@ def _add_version(session: Session, document: Document, upload: Upload, sha256: s
         _show_as_pending(document, retried, upload)
         bury_early_chunks(session, document.id)  # of a version that was being read when this one came
     session.flush()
-    return Place(document, retried.version, tuple(v.sha256 for v in dropped))
+    return Place(document, retried.version, tuple(v.sha256 for v in dropped), replaces=True)
 
 
 def _new_document(upload: Upload, sha256: str) -> tuple[Document, DocumentVersion]:

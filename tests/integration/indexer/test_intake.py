@@ -229,6 +229,25 @@ def test_bytes_that_are_about_to_go_are_no_duplicate(
     assert again.document.id != old.document.id
 
 
+def test_a_copy_of_what_a_job_replaces_is_not_known(
+    database: Database, originals: Originals, collection: str
+) -> None:
+    """A file that was copied and then changed: the job that brings both says that the copy is missing."""
+    known = take_in(database, originals, b"old", Upload(collection, external_id="guide.md"))
+    publish(database, known.document.id)
+    with database.write() as session:
+        job_id = create_job(session, "ingestion", collection_id=collection, receiving=True).id
+    files = [("guide-old.md", b"old"), ("guide.md", b"old"), ("guide.md", b"new"), ("other.md", b"other")]
+    add_to_job(
+        database, originals, job_id, [(data, Upload(collection, external_id=name)) for name, data in files]
+    )
+    with database.read() as session:
+        copy, *others = list_items(session, job_id)
+    assert (copy.name, copy.state) == ("guide-old.md", "failed")
+    assert known.document.id in str(copy.error)
+    assert [each.state for each in others] == ["skipped", "queued", "queued"]
+
+
 def test_on_duplicate_error_refuses_known_bytes_and_known_external_ids(
     database: Database, originals: Originals, collection: str
 ) -> None:
