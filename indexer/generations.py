@@ -81,15 +81,20 @@ def begin_generation(
     return generation
 
 
-def promote_generation(session: Session, generation_id: str) -> bool:
+def promote_generation(session: Session, generation_id: str, *, in_place_of: str | None = None) -> bool:
     """Let a generation serve its collection from this transaction's commit on.
 
     False: documents that arrived meanwhile are missing in it; let it catch up and try again. Rollback is
     the promotion of the retired generation.
 
+    Args:
+        session: a write transaction.
+        generation_id: what is to serve.
+        in_place_of: the generation that it may take the place of; None: whichever serves.
+
     Raises:
         GenerationNotFound: there is no such generation.
-        Conflict: it is not built yet, or was given up.
+        Conflict: it is not built yet, or was given up, or another one serves than it may replace.
     """
     generation = find_generation(session, generation_id)
     if is_behind(session, generation):
@@ -105,6 +110,11 @@ def promote_generation(session: Session, generation_id: str) -> bool:
         return True
     if generation.state not in {"ready", "retired"}:
         raise Conflict(f"Generation {generation_id} is {generation.state}; only a ready one can serve.")
+    if in_place_of is not None and active is not None and active.generation_id != in_place_of:
+        raise Conflict(
+            f"Generation {active.generation_id} serves by now; {generation_id} was made to take the place of "
+            f"{in_place_of} and is given up."
+        )
     if is_behind(session, generation):
         return False
     former = _switch(session, active, generation)

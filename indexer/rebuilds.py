@@ -94,8 +94,8 @@ def request_compaction(session: Session, collection_id: str) -> Job:
     Raises:
         CollectionNotFound, NotReady, Conflict: see `request_reindex`.
     """
-    active = active_generation(session, collection_id)
     _require_no_rebuild(session, collection_id)
+    active = active_generation(session, collection_id)
     generation = begin_generation(
         session,
         collection_id,
@@ -105,7 +105,10 @@ def request_compaction(session: Session, collection_id: str) -> Job:
         chunking=active.chunking,
         index_type=active.index_type,
     )
-    return _create(session, "compaction", generation, manual=False)
+    job = _create(session, "compaction", generation, manual=False)
+    job.options = {**job.options, "in_place_of": active.id}
+    session.flush()
+    return job
 
 
 def request_promotion(session: Session, job_id: str) -> Job:
@@ -130,6 +133,15 @@ def request_promotion(session: Session, job_id: str) -> Job:
 def generation_of(job: Job) -> str | None:
     """Return the id of the generation that a reindex or compaction builds."""
     generation_id = job.options.get("generation")
+    return generation_id if isinstance(generation_id, str) else None
+
+
+def replaced_by(job: Job) -> str | None:
+    """Return the id of the generation that a compaction folds; None: a reindex replaces whichever serves.
+
+    A rollback or promotion that comes while it is built is not undone by it.
+    """
+    generation_id = job.options.get("in_place_of")
     return generation_id if isinstance(generation_id, str) else None
 
 

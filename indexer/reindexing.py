@@ -29,7 +29,7 @@ from indexer.generations import (
 from indexer.ingest import Workbench
 from indexer.job_states import FINISHED
 from indexer.jobs import begin_job, fail_job, find_job
-from indexer.rebuilds import REBUILDS, generation_of
+from indexer.rebuilds import REBUILDS, generation_of, replaced_by
 from indexer.trial import Trial, pass_trial
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,9 @@ def _go_on(
     else:
         _note(bench.database, job_id, stage="promoting")
         with bench.database.write() as session:
-            promote_generation(session, generation.id)  # if it is behind by now, the next step catches up
+            in_place_of = replaced_by(find_job(session, job_id))
+            # If it is behind by now, the next step catches up.
+            promote_generation(session, generation.id, in_place_of=in_place_of)
     return True
 
 

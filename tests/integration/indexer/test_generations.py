@@ -17,7 +17,12 @@ from corpus.follower import Follower
 from corpus.models import Chunk, Document, Embedding, Generation, Tombstone, now
 from corpus.originals import Originals
 from indexer.deletion import remove_document
-from indexer.generations import find_generation, list_generations, superseded_generations
+from indexer.generations import (
+    find_generation,
+    list_generations,
+    promote_generation,
+    superseded_generations,
+)
 from indexer.intake import add_to_job, take_in
 from indexer.jobs import create_job, seal_job
 from indexer.rebuilds import cancel_reindex, request_compaction, request_promotion, request_reindex
@@ -159,6 +164,25 @@ def test_a_reindex_changes_embedder_and_chunking_and_can_be_rolled_back(
         late_chunks = session.scalars(select(Chunk.id).where(Chunk.document_id == later.document.id)).all()
         assert session.execute(select(func.count()).select_from(Document)).scalar_one() == 20
     assert len(set(late_chunks) & set(indexes.vectors.ids().tolist())) == 1
+
+
+def test_a_compaction_does_not_undo_a_rollback_that_comes_while_it_runs(
+    worker: Worker, database: Database, collection: str
+) -> None:
+    """It was made in the place of what serves no more: it fails and says so, and nothing of it is kept."""
+    with database.write() as session:
+        first = active_generation(session, collection).id
+        job_id = request_reindex(session, collection, embedder=NEW).id
+    assert worker.wait(job_id, timeout_s=60).status == "completed"
+    with database.write() as session:
+        job_id = request_compaction(session, collection).id
+        assert promote_generation(session, first)
+    job = worker.wait(job_id, timeout_s=60)
+    assert (job.status, "serves by now" in (job.error or "")) == ("failed", True)
+    with database.read() as session:
+        states = {each.state for each in list_generations(session, collection)}
+        assert active_generation(session, collection).id == first
+    assert states == {"active", "retired", "failed"}
 
 
 def test_a_reindex_embeds_only_what_is_missing(worker: Worker, database: Database, collection: str) -> None:
