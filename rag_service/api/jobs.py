@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from corpus.errors import CollectionNotFound, Conflict, InvalidCursor, JobNotFound
-from indexer import jobs, progress
+from indexer import jobs, progress, rebuilds
 from indexer.job_states import FINISHED
 from indexer.progress import ItemProgress, JobProgress
 from rag_service.api import errors
@@ -144,11 +144,21 @@ async def watch_job(job_id: JobId, service: ServiceDep) -> StreamingResponse:
     return StreamingResponse(_watch(service, first), media_type="text/event-stream", headers=headers)
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(_NOT_FOUND, errors.INVALID))
+@router.post(
+    "/{job_id}/cancel",
+    summary="Cancel a job",
+    responses=problems(_NOT_FOUND, KINDS[Conflict], errors.INVALID),
+)
 def cancel_job(job_id: JobId, service: ServiceDep) -> JobOut:
-    """Leave out what was not begun; what was read stays. A job that is over stays as it is."""
+    """Leave out what was not begun; what was read stays. A job that is over stays as it is.
+
+    The new index of a reindex, which is listed here too, is thrown away.
+    """
     with service.database.write() as session:
-        jobs.cancel_job(session, job_id)
+        job = jobs.find_job(session, job_id, lock=True)
+        builds = job.kind in rebuilds.REBUILDS and job.state not in FINISHED
+        cancel = rebuilds.cancel_reindex if builds else jobs.cancel_job
+        cancel(session, job_id)
     return _read(service, job_id)
 
 

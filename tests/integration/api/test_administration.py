@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from tests.integration.api.clients import assert_problem, new_collection, upload
+from tests.integration.api.clients import assert_problem, new_collection, service_of, upload
 
 TEXT = "Orson Kovacs keeps the generators. " * 30
 
@@ -25,6 +25,13 @@ def active(client: TestClient, collection: str) -> str:
     rows = client.get("/v1/admin/generations", params={"collection": collection}).json()["data"]
     (generation,) = [row["id"] for row in rows if row["state"] == "active"]
     return str(generation)
+
+
+def state(client: TestClient, collection: str, generation: str) -> str:
+    """The state of a generation."""
+    rows = client.get("/v1/admin/generations", params={"collection": collection}).json()["data"]
+    (found,) = [row["state"] for row in rows if row["id"] == generation]
+    return str(found)
 
 
 def test_reindex_switches_and_rolls_back(client: TestClient) -> None:
@@ -63,6 +70,20 @@ def test_manual_reindex_waits_for_its_promotion(client: TestClient) -> None:
     assert active(client, collection) == generation
     assert_problem(client.post(f"/v1/admin/reindexes/{job_id}/cancel"), 409)
     assert job_id in [row["job"]["id"] for row in client.get("/v1/admin/reindexes").json()["data"]]
+
+
+def test_a_reindex_that_is_cancelled_as_any_job_is_given_up(client: TestClient) -> None:
+    """The jobs' own route throws its generation away, too: it is not built on and kept for good."""
+    collection = new_collection(client)
+    upload(client, TEXT, collection=collection)
+    body = {"collection": collection, "chunking": {"max_tokens": 40, "overlap": 0}, "manual": True}
+    with service_of(client).worker.get().worker._bench.turns.turn(urgent=False):
+        reindex = client.post("/v1/admin/reindexes", json=body).json()
+        job = client.post(f"/v1/ingestion_jobs/{reindex['job']['id']}/cancel").json()
+        assert job["status"] == "cancelled"
+        assert state(client, collection, reindex["generation"]) == "failed"
+    job = client.post(f"/v1/ingestion_jobs/{reindex['job']['id']}/cancel").json()
+    assert job["status"] == "cancelled"
 
 
 def test_a_reindex_has_to_find_what_its_evaluation_wants(client: TestClient) -> None:
