@@ -87,6 +87,8 @@ def list_chunks(session: Session, document_id: str, *, limit: int = 100, after: 
 def read_text(session: Session, document_id: str) -> str:
     """Return the text that chunks and citations are spans of.
 
+    That of a new document is there as soon as it is found by its words, before its vectors are.
+
     Raises:
         DocumentNotFound: there is no such document.
         Conflict: it has not been read yet, or could not be.
@@ -94,7 +96,9 @@ def read_text(session: Session, document_id: str) -> str:
     document = find_document(session, document_id)
     text = session.scalar(
         select(DocumentVersion.text).where(
-            DocumentVersion.document_id == document_id, DocumentVersion.state == "current"
+            DocumentVersion.document_id == document_id,
+            DocumentVersion.version == document.version,
+            DocumentVersion.state != "failed",
         )
     )
     if text is None:

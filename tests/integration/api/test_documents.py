@@ -2,6 +2,7 @@
 
 import json
 from codecs import BOM_UTF8
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from corpus.models import DocumentVersion
 from corpus.settings import Settings
 from indexer.uploads import LARGEST_METADATA
 from tests.integration.api.clients import (
+    PATIENCE_S,
     assert_problem,
     new_collection,
     running_service,
@@ -80,6 +82,26 @@ def test_json_may_begin_with_a_byte_order_mark(client: TestClient) -> None:
     form = {"metadata": '\ufeff{"year": 1}', "collection": collection}
     made = client.post("/v1/documents", data=form, files={"file": ("x.txt", b"Some file.")}).json()
     assert made["document"]["metadata"] == {"year": 1}
+
+
+def test_what_is_found_by_its_words_alone_can_be_checked(client: TestClient) -> None:
+    """While the embedder is busy a new document is found already; its content has what was found."""
+    collection = new_collection(client)
+    text = "An urgent telegram came.  It says: all is well."
+    with service_of(client).worker.get().worker._bench.turns.turn(urgent=False):
+        body = {"text": text, "collection": collection}
+        document = client.post("/v1/documents", json=body).json()["document"]
+        search = {"query": "telegram", "collections": [collection], "search": "lexical"}
+        deadline = time.monotonic() + PATIENCE_S
+        found: list[Any] = []
+        while not found and time.monotonic() < deadline:
+            time.sleep(0.02)
+            found = client.post("/v1/search", json=search).json()["data"]
+        (passage,) = found
+        assert client.get(f"/v1/documents/{document['id']}").json()["status"] == "processing"
+        content = client.get(f"/v1/documents/{document['id']}/content")
+        assert content.status_code == 200, content.text
+        assert content.text[passage["start"] : passage["end"]] == passage["text"]
 
 
 def test_file_is_uploaded_as_a_form(client: TestClient) -> None:
