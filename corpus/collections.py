@@ -22,6 +22,7 @@ from corpus.models import (
     Generation,
     Job,
     JobItem,
+    note_unused,
     now,
 )
 
@@ -228,10 +229,9 @@ def delete_collection(session: Session, collection_id: str) -> Leftovers:
     ).all()
     _free_jobs_of_others(session, collection_id)
     session.execute(delete(Collection).where(Collection.id == collection_id))
-    return Leftovers(
-        originals=tuple(sorted(originals - _still_used(session, originals))),
-        generations=tuple(generations),
-    )
+    unused = sorted(originals - _still_used(session, originals))
+    note_unused(session, unused)
+    return Leftovers(originals=tuple(unused), generations=tuple(generations))
 
 
 def checked_name(name: str) -> str:

@@ -6,6 +6,7 @@ sequence: its holder commits before the next one gets a number, so a reader that
 has seen every change up to n. Indexes follow by asking for "all after n".
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    insert,
     select,
     text,
     update,
@@ -202,6 +204,18 @@ class Tombstone(Table):
     change_number: Mapped[int] = mapped_column(BigInteger)
 
 
+class UnusedOriginal(Table):
+    """Bytes that a transaction left without a version; the row goes when their file is gone.
+
+    Whoever commits it removes the file afterwards. Killed in between, it leaves that to the next worker.
+    """
+
+    __tablename__ = "unused_originals"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+
+
 class Generation(Table):
     """A published index of one collection: an immutable base folder plus the tail of later changes.
 
@@ -329,6 +343,13 @@ class Feedback(Table):
     comment: Mapped[str | None] = mapped_column(Text)
     correction: Mapped[str | None] = mapped_column(Text)  # the answer as it should have been
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+def note_unused(session: Session, hashes: Iterable[str]) -> None:
+    """Note that bytes may be unused when this transaction has ended; see `UnusedOriginal`."""
+    rows = [{"sha256": sha256} for sha256 in hashes]
+    if rows:
+        session.execute(insert(UnusedOriginal), rows)
 
 
 def next_change_number(session: Session) -> int:

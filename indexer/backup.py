@@ -36,6 +36,7 @@ from corpus.models import (
     Generation,
     Job,
     Trace,
+    UnusedOriginal,
     UtcDateTime,
     now,
 )
@@ -204,7 +205,11 @@ def _dump(database: Database, folder: Path) -> tuple[BackupManifest, set[str]]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     with database.read() as session:
-        counts = {table.name: _dump_table(session, table, folder) for table in Table.metadata.sorted_tables}
+        counts = {
+            table.name: _dump_table(session, table, folder)
+            for table in Table.metadata.sorted_tables
+            if table.name != UnusedOriginal.__tablename__  # their bytes are not in the backup
+        }
         manifest = BackupManifest(
             revision=migrations.newest_revision() or "",
             created_at=now().isoformat(),

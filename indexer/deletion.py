@@ -1,11 +1,12 @@
 """Deleting documents, and the bytes that no document needs any more.
 
 A deleted document is out of every search result when the transaction has committed: its chunks are
-gone from the database, and tombstones tell the indexes. Its bytes are removed after the commit. A crash
-in between leaves bytes without a document, which `rag check --repair` removes.
+gone from the database, and tombstones tell the indexes. Its bytes are removed after the commit, which has
+noted them (`UnusedOriginal`): what a crash in between leaves, the next worker removes.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from sqlalchemy import and_, delete, insert, literal, select, text, true, update
 from sqlalchemy.orm import Session
@@ -13,9 +14,20 @@ from sqlalchemy.orm import Session
 from corpus.collections import keep_collections
 from corpus.database import Database
 from corpus.errors import DocumentNotFound
-from corpus.models import Chunk, Document, DocumentVersion, Job, JobItem, Tombstone, next_change_number
+from corpus.models import (
+    Chunk,
+    Document,
+    DocumentVersion,
+    Job,
+    JobItem,
+    Tombstone,
+    UnusedOriginal,
+    next_change_number,
+    note_unused,
+)
 from corpus.originals import Originals
 
+_AT_ONCE = 64  # files a transaction: others wait for the lock that long
 _DELETED = "The document was deleted before it was read."
 
 
@@ -51,6 +63,7 @@ def delete_document(session: Session, document_id: str) -> list[str]:
     session.execute(update(JobItem).where(*open_items).values(state="skipped", error=_DELETED))
     bury_chunks(session, document_ids=[document_id], change_number=next_change_number(session))
     session.execute(delete(Document).where(Document.id == document_id))
+    note_unused(session, sorted(set(hashes)))
     return sorted(set(hashes))
 
 
@@ -114,16 +127,30 @@ def drop_originals(database: Database, originals: Originals, hashes: Iterable[st
     Both sides hold the lock of the bytes, and the upload looks for the file once more under it.
     """
     dropped = 0
-    for sha256 in hashes:
+    waiting = iter(sorted(set(hashes)))  # in one order, so that two such transactions never wait in a circle
+    while some := list(islice(waiting, _AT_ONCE)):
         with database.write() as session:
-            lock_bytes(session, sha256)
-            used = session.scalar(
-                select(DocumentVersion.document_id).where(DocumentVersion.sha256 == sha256).limit(1)
-            )
-            if used is None and originals.exists(sha256):
-                originals.delete(sha256)
-                dropped += 1
+            dropped += sum(_drop_original(session, originals, sha256) for sha256 in some)
+            session.execute(delete(UnusedOriginal).where(UnusedOriginal.sha256.in_(some)))
     return dropped
+
+
+def _drop_original(session: Session, originals: Originals, sha256: str) -> bool:
+    lock_bytes(session, sha256)
+    used = session.scalar(
+        select(DocumentVersion.document_id).where(DocumentVersion.sha256 == sha256).limit(1)
+    )
+    if used is not None or not originals.exists(sha256):
+        return False
+    originals.delete(sha256)
+    return True
+
+
+def drop_noted_originals(database: Database, originals: Originals) -> int:
+    """Remove unused bytes that were left by who was killed before he removed them; return how many."""
+    with database.read() as session:
+        noted = session.scalars(select(UnusedOriginal.sha256).distinct()).all()
+    return drop_originals(database, originals, noted)
 
 
 def lock_bytes(session: Session, sha256: str) -> None:

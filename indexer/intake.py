@@ -1,7 +1,8 @@
 """Taking in uploads: bytes into the originals, rows into the database, a job for the worker.
 
 Everything that the database learns of one upload is one transaction, so a crash leaves either nothing
-but unused bytes, which `rag check --repair` removes, or a document with a job that a worker finds.
+but bytes that nobody was told of, which `rag check --repair` removes, or a document with a job that a
+worker finds.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from corpus.collections import keep_collections
 from corpus.database import Database
 from corpus.errors import Conflict, CorpusError, QueueFull
-from corpus.models import Document, Job, JobItem
+from corpus.models import Document, Job, JobItem, note_unused
 from corpus.originals import Originals
 from indexer.deletion import drop_originals, lock_bytes
 from indexer.job_states import FINISHED
@@ -227,6 +228,7 @@ def _add_items(
         return []
     hold_known(session, stored)
     unused: list[str] = []
+    refused: list[str] = []
     for sha256, upload in stored:
         try:
             check_upload(upload)
@@ -235,10 +237,11 @@ def _add_items(
             )
         except CorpusError as error:
             _fail_item(session, job, upload.label, str(error))
-            unused.append(sha256)
+            refused.append(sha256)
         else:
             unused += accepted.superseded
-    return unused
+    note_unused(session, refused)
+    return unused + refused
 
 
 def _add_new(session: Session, originals: Originals, job: Job, stored: Sequence[tuple[str, Upload]]) -> bool:

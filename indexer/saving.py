@@ -20,6 +20,7 @@ from corpus.models import (
     Generation,
     JobItem,
     next_change_number,
+    note_unused,
     now,
 )
 from corpus.vector_index.encoding import encode_vector
@@ -258,6 +259,7 @@ def _drop_current(session: Session, read: Iterable[_Rows]) -> list[str]:
                 session.delete(other)
                 hashes += [other.sha256] if other.sha256 != rows.version.sha256 else []
     session.flush()
+    note_unused(session, hashes)
     return hashes
 
 

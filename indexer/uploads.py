@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from corpus.errors import CollectionNotFound, Conflict, DuplicateDocument, InvalidRequest
 from corpus.ids import new_id
-from corpus.models import Collection, Document, DocumentVersion
+from corpus.models import Collection, Document, DocumentVersion, note_unused
 from indexer.deletion import bury_early_chunks, lock_document
 from indexer.storable import is_storable
 
@@ -290,6 +290,7 @@ def _drop_waiting(session: Session, document: Document, *, besides: DocumentVers
         session.delete(version)
         document.error = None
     session.flush()
+    note_unused(session, [version.sha256 for version in dropped])
     return tuple(version.sha256 for version in dropped)
 
 
@@ -318,6 +319,7 @@ def _add_version(session: Session, document: Document, upload: Upload, sha256: s
     for version in dropped:
         session.delete(version)
     session.flush()
+    note_unused(session, [version.sha256 for version in dropped])
     if retried is None:
         number = max((v.version for v in versions), default=document.version) + 1
         retried = DocumentVersion(

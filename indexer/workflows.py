@@ -25,6 +25,7 @@ from indexer.caretaker import (
     take_over_from_the_dead,
     tidy_generations,
 )
+from indexer.deletion import drop_noted_originals
 from indexer.durable import Queue
 from indexer.ingest import Parser, Workbench, ingest_next
 from indexer.job_states import FINISHED
@@ -208,6 +209,7 @@ class Worker:
             Duty(_TRIM_S, give_back_memory),
             Duty(_COMPACT_S, lambda: start_due_compactions(self._database)),
             Duty(_TIDY_S, self._originals.sweep),
+            Duty(_TIDY_S, lambda: drop_noted_originals(self._database, self._originals)),
             Duty(_TIDY_S, lambda: tidy_generations(self._database, self._generations_dir)),
             Duty(_TIDY_S, forget_finished_workflows),
         ]

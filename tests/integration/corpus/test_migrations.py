@@ -15,7 +15,16 @@ from sqlalchemy import func, inspect, select, text
 
 from corpus import migrations
 from corpus.database import Database, Table
-from corpus.models import AnswerModel, ApiKey, DocumentVersion, Feedback, Job, JobItem, Trace
+from corpus.models import (
+    AnswerModel,
+    ApiKey,
+    DocumentVersion,
+    Feedback,
+    Job,
+    JobItem,
+    Trace,
+    UnusedOriginal,
+)
 from tests.integration.corpus.library import Library
 
 MIGRATE = (
@@ -89,6 +98,7 @@ def fill(database: Database, folder: Path) -> None:
                 Trace(id="trc_1", answer_id="ans_1", question="?", record={}),
                 ApiKey(id="key_1", name="importer", sha256="0" * 64, scopes=["admin"]),
                 AnswerModel(id="mdl_1", name="answerer-1", path="models/answerer-1"),
+                UnusedOriginal(sha256="1" * 64),
             ]
         )
         session.flush()

@@ -1,6 +1,8 @@
 """Deleting and replacing while others read, on both databases."""
 
+import hashlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +13,9 @@ from corpus.collections import Leftovers, create_collection, delete_collection
 from corpus.database import Database
 from corpus.errors import DocumentNotFound
 from corpus.follower import Follower
-from corpus.models import Chunk, Document, Job
+from corpus.models import Chunk, Document, Job, UnusedOriginal
 from corpus.originals import Originals
-from indexer.deletion import remove_document
+from indexer.deletion import delete_document, remove_document
 from indexer.intake import accept_upload, add_to_job, take_in
 from indexer.jobs import create_job
 from indexer.uploads import Upload
@@ -125,6 +127,34 @@ def test_a_replacement_is_seen_whole_or_not_at_all(
         assert read_all_the_time(look, replace) == []
     with database.read() as session:
         assert session.get_one(Document, first.document.id).version == 6
+
+
+@pytest.mark.usefixtures("collection")
+def test_what_a_killed_deletion_left_of_bytes_goes_with_the_next_worker(
+    database: Database, originals: Originals, tmp_path: Path
+) -> None:
+    """Killed after the commit, and before the files of a document and of a collection were removed."""
+    with database.write() as session:
+        other = create_collection(session, name="other", embedder=FakeEmbedder()).id
+    take_in(database, originals, b"in the other collection", Upload(other))
+    take_in(database, originals, b"sledge number 0", Upload(other))  # the first has these bytes, too
+    with database.write() as session:
+        sha256 = hashlib.sha256(b"sledge number 1").hexdigest()
+        doomed = session.scalars(select(Document.id).where(Document.sha256 == sha256)).one()
+        delete_document(session, doomed)
+    with database.write() as session:
+        delete_collection(session, other)
+    assert len(list(originals.hashes())) == DOCUMENTS + 1
+    with database.read() as session:
+        living = set(session.scalars(select(Document.sha256)))
+    with make_worker(database, tmp_path):
+        deadline = time.monotonic() + 10
+        while set(originals.hashes()) != living and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert set(originals.hashes()) == living
+    assert len(living) == DOCUMENTS - 1
+    with database.read() as session:
+        assert session.scalars(select(UnusedOriginal)).all() == []
 
 
 def test_deleting_a_document_that_is_not_there_says_so(database: Database, originals: Originals) -> None:
