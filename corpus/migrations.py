@@ -22,19 +22,28 @@ def open_database(url: str) -> Database:
     shared by several programs; changing its tables is a step of its own, `rag migrate`.
 
     Raises:
-        NotReady: a PostgreSQL database lacks migrations.
+        NotReady: a PostgreSQL database lacks migrations, or a newer version has brought it further.
     """
     database = Database(url)
-    if not database.is_postgresql and current_revision(database) != newest_revision():
-        upgrade(database)
-    require_newest(database)
+    try:
+        if not database.is_postgresql and current_revision(database) != newest_revision():
+            upgrade(database)
+        require_newest(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Apply the missing migrations, all in one transaction; of two programs the second finds them applied."""
+    """Apply the missing migrations, all in one transaction; of two programs the second finds them applied.
+
+    Raises:
+        NotReady: a newer version has brought the database further.
+    """
     with database.engine.execution_options(rag_write=True).begin() as connection:
         _exclude_others(connection)
+        _require_known(MigrationContext.configure(connection).get_current_revision())
         command.upgrade(_config(connection), revision)
 
 
@@ -65,11 +74,20 @@ def require_newest(database: Database) -> None:
     """Check that the database fits this code.
 
     Raises:
-        NotReady: migrations are missing; the message says how to apply them.
+        NotReady: migrations are missing, or there are more than this code knows; the message says what to do.
     """
     current = current_revision(database)
+    _require_known(current)
     if current != newest_revision():
         raise NotReady(f"The database is at revision {current or 'none'}; run `rag migrate` first.")
+
+
+def _require_known(revision: str | None) -> None:
+    if revision is not None and revision not in known_revisions():
+        raise NotReady(
+            f"The database is at revision {revision}, which this version does not know; start the version "
+            "that brought it there, or a newer one."
+        )
 
 
 def _exclude_others(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import func, inspect, select, text
 
 from corpus import migrations
 from corpus.database import Database, Table
+from corpus.errors import NotReady
 from corpus.models import (
     AnswerModel,
     ApiKey,
@@ -68,6 +69,17 @@ def test_applying_twice_changes_nothing(empty_database: Database) -> None:
     migrations.upgrade(empty_database)
     migrations.upgrade(empty_database)
     assert migrations.current_revision(empty_database) == migrations.newest_revision()
+
+
+def test_a_database_of_a_newer_version_is_refused(empty_database: Database) -> None:
+    """It is told as that, and `rag migrate` is not said to help."""
+    migrations.upgrade(empty_database)
+    with empty_database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    url = empty_database.url.render_as_string(hide_password=False)
+    for use in (lambda: migrations.open_database(url), lambda: migrations.upgrade(empty_database)):
+        with pytest.raises(NotReady, match="revision 9999, which this version does not know"):
+            use()
 
 
 @pytest.mark.parametrize("revision", sorted(migrations.known_revisions())[:-1])
