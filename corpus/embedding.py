@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.errors import ModelHashMismatch, ModelNotFound
+from corpus.errors import CorpusError, ModelError, ModelHashMismatch, ModelNotFound
 
 
 class Embedder(Protocol):
@@ -73,6 +73,15 @@ def load_embedder(name: str) -> Embedder:
     """
     published = _PUBLISHED.get(_package_name(name))
     folder = find_model(name)
+    try:
+        return _load(folder, name, published)
+    except CorpusError:
+        raise
+    except Exception as error:  # on damaged files the libraries raise whatever comes
+        raise ModelError(f"{folder} holds no embedder that can be loaded: {error}") from error
+
+
+def _load(folder: Path, name: str, published: _Published | None) -> Embedder:
     weights = hash_weights(folder)
     if published and weights != published.sha256:
         raise ModelHashMismatch(

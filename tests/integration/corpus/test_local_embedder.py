@@ -149,6 +149,15 @@ def test_weights_that_lack_a_layer(model_folder: Path) -> None:
         load_embedder(str(model_folder))
 
 
+@pytest.mark.parametrize("file", ["config.json", "modules.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_file_is_an_error_that_names_the_folder(file: str, model_folder: Path) -> None:
+    """Whichever it is: a worker leaves a kept generation out whose embedder can not be loaded."""
+    whole = (model_folder / file).read_bytes()
+    (model_folder / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=model_folder.name):
+        load_embedder(str(model_folder))
+
+
 def test_many_batches_keep_the_order(embedder: LocalEmbedder) -> None:
     """Texts of very different lengths come back where they stood."""
     texts = [("word " * (1 + 37 * i % 200)) + str(i) for i in range(60)]
