@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from corpus.collections import keep_collections
@@ -82,7 +82,9 @@ def _candidates(session: Session, job_id: str) -> list[Candidate]:
     running = _items(session, JobItem.job_id == job_id, JobItem.state == "running")
     if running:
         return running
-    rested = (JobItem.attempts == 0) | (JobItem.updated_at < now() - _BACKOFF)
+    moment = now()
+    # What failed in the future failed before the clock was set back.
+    rested = or_(JobItem.attempts == 0, JobItem.updated_at < moment - _BACKOFF, JobItem.updated_at > moment)
     return _items(session, JobItem.job_id == job_id, JobItem.state == "queued", rested)
 
 

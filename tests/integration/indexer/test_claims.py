@@ -112,6 +112,18 @@ def test_a_transient_failure_rests_before_the_next_try(database: Database, job_i
     assert claim(database, job_id) == [0]
 
 
+def test_a_clock_that_is_set_back_does_not_hold_a_document_up(database: Database, job_id: str) -> None:
+    """What failed an hour ahead of now is tried at once, and not in an hour."""
+    first = work_on(database, job_id)[0]
+    with database.write() as session:
+        record_failure(session, Failure(first, "the disk is busy", permanent=False))
+        session.execute(update(JobItem).where(JobItem.state == "running").values(state="done"))
+        session.execute(
+            update(JobItem).where(JobItem.position == 0).values(updated_at=now() + timedelta(hours=1))
+        )
+    assert 0 in claim(database, job_id)
+
+
 @pytest.mark.parametrize("permanent", [True, False])
 def test_a_failure_of_something_deleted_meanwhile_is_no_failure(
     database: Database, job_id: str, *, permanent: bool
