@@ -6,12 +6,16 @@ sees a part of one. On PostgreSQL deployments the folder is a volume that all ma
 
 import hashlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from corpus.errors import DamagedDocument
+
+_HASH = re.compile("[0-9a-f]{64}")
 _INCOMING = "incoming"
 _STALE_AFTER_S = 3600.0
 
@@ -33,17 +37,20 @@ class Originals:
     def store(self, data: bytes | Iterable[bytes]) -> StoredOriginal:
         """Keep the bytes; when this returns they survive a crash. A second time changes nothing.
 
-        Streams: memory does not grow with the size. An exception from `data` leaves no trace.
+        Streams: memory does not grow with the size. An exception from `data` leaves no trace. A file that
+        was cut off is replaced.
         """
-        if isinstance(data, bytes) and self.exists(sha256 := hashlib.sha256(data).hexdigest()):
-            return StoredOriginal(sha256, len(data))  # without a wait for the disk
+        if isinstance(data, bytes):
+            known = StoredOriginal(hashlib.sha256(data).hexdigest(), len(data))
+            if self._has(known):
+                return known  # without a wait for the disk
         incoming = self.folder / _INCOMING
         incoming.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=incoming)
         temporary = Path(name)
         try:
             stored = _write(descriptor, [data] if isinstance(data, bytes) else data)
-            self._publish(temporary, self.path(stored.sha256))
+            self._publish(temporary, stored)
         finally:
             temporary.unlink(missing_ok=True)
         return stored
@@ -61,8 +68,14 @@ class Originals:
 
         Raises:
             FileNotFoundError: they are not here.
+            DamagedDocument: what is here are others.
         """
-        return self.path(sha256).read_bytes()
+        data = self.path(sha256).read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise DamagedDocument(
+                "Its bytes have changed on the disk since they were uploaded; delete it and upload it again."
+            )
+        return data
 
     def delete(self, sha256: str) -> None:
         """Remove the bytes of this hash, if they are here.
@@ -74,7 +87,8 @@ class Originals:
     def hashes(self) -> Iterator[str]:
         """Yield the hash of everything that is kept."""
         for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
-            yield from sorted(entry.name for entry in folder.iterdir())
+            # A network file system has files of its own beside them (`.nfs…`).
+            yield from sorted(entry.name for entry in folder.iterdir() if _HASH.fullmatch(entry.name))
 
     def sweep(self, *, stale_after_s: float = _STALE_AFTER_S) -> int:
         """Remove what crashed uploads left behind; return how many files that were.
@@ -92,9 +106,16 @@ class Originals:
                 continue  # its writer, or another sweep, was faster
         return removed
 
-    def _publish(self, temporary: Path, final: Path) -> None:
-        if final.exists():
+    def _has(self, stored: StoredOriginal) -> bool:
+        try:
+            return self.path(stored.sha256).stat().st_size == stored.size
+        except FileNotFoundError:  # perhaps since a moment ago
+            return False
+
+    def _publish(self, temporary: Path, stored: StoredOriginal) -> None:
+        if self._has(stored):
             return
+        final = self.path(stored.sha256)
         folder_is_new = not final.parent.exists()
         final.parent.mkdir(exist_ok=True)
         temporary.replace(final)

@@ -19,6 +19,7 @@ from indexer.deletion import remove_document
 from indexer.intake import Accepted, add_to_job, take_in
 from indexer.jobs import cancel_job, create_job, retry_job, seal_job
 from indexer.progress import list_items
+from indexer.repair import queue_reading
 from indexer.targets import one_embedder
 from indexer.uploads import EXACT_TEXT, Upload
 from indexer.workflows import Worker
@@ -173,6 +174,22 @@ def test_reading_the_same_bytes_again_takes_over_the_new_title(
     assert finish(worker, again) == "completed"
     document = show(database, first.document.id)
     assert (document.title, document.version) == ("New", 1)
+
+
+def test_reading_bytes_again_that_have_changed_on_the_disk_leaves_the_text(
+    worker: Worker, database: Database, originals: Originals, collection: str
+) -> None:
+    """What is left of a file does not take the place of what was read of the whole."""
+    accepted = take_in(database, originals, b"The whole of the text.", Upload(collection))
+    finish(worker, accepted)
+    originals.path(accepted.document.sha256).write_bytes(b"The whole")
+    with database.write() as session:
+        (job,) = queue_reading(session, [accepted.document.id])
+    assert worker.wait(job.id, timeout_s=20).counts.failed == 1
+    document = show(database, accepted.document.id)
+    assert (document.status, "have changed on the disk" in (document.error or "")) == ("ready", True)
+    with database.read() as session:
+        assert session.scalars(select(DocumentVersion.text)).one() == "The whole of the text."
 
 
 def test_a_bad_document_fails_alone(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from corpus.errors import DamagedDocument
 from corpus.originals import Originals
 
 
@@ -43,6 +44,24 @@ def test_known_bytes_are_not_written_again(originals: Originals, monkeypatch: py
     first = originals.store(b"once")
     monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("it was written"))
     assert originals.store(b"once") == first
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_file_that_was_cut_off_is_replaced(originals: Originals, *, in_parts: bool) -> None:
+    """The same upload once more makes it whole; until then it is not read for what it is not."""
+    sha256 = originals.store(b"polar station").sha256
+    originals.path(sha256).write_bytes(b"polar")
+    with pytest.raises(DamagedDocument, match="have changed on the disk"):
+        originals.read(sha256)
+    originals.store(iter([b"polar ", b"station"]) if in_parts else b"polar station")
+    assert originals.read(sha256) == b"polar station"
+
+
+def test_what_others_put_beside_the_files_is_none_of_them(originals: Originals) -> None:
+    """A network file system keeps a file that is deleted while it is read, under a name of its own."""
+    sha256 = originals.store(b"once").sha256
+    (originals.path(sha256).parent / ".nfs000000000004a2").write_bytes(b"once")
+    assert list(originals.hashes()) == [sha256]
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(originals: Originals) -> None:
