@@ -69,15 +69,22 @@ class _Subjects:
         return sorted({each.subject for each in self.findings if each.kind in kinds})
 
 
-def queue_reading(session: Session, document_ids: Collection[str]) -> list[Job]:
+def queue_reading(
+    session: Session, document_ids: Collection[str], states: Collection[str] = ("pending", "current")
+) -> list[Job]:
     """Queue jobs that read documents again, with their present title: a few hundred documents a job.
 
     Documents that were deleted are left out. The present version stays readable until the new reading
     takes its place.
+
+    Args:
+        session: a write transaction.
+        document_ids: which documents; of each the newest version is read.
+        states: what the version may be.
     """
     versions = session.execute(
         select(DocumentVersion.document_id, func.max(DocumentVersion.version))
-        .where(DocumentVersion.document_id.in_(document_ids), DocumentVersion.state != "failed")
+        .where(DocumentVersion.document_id.in_(document_ids), DocumentVersion.state.in_(states))
         .group_by(DocumentVersion.document_id)
     ).all()
     jobs = []

@@ -126,7 +126,8 @@ def change_document(
     versions = update(DocumentVersion).where(DocumentVersion.document_id == document_id)
     if title is not None:
         if title != document.title and document.status == "ready":
-            queue_reading(session, [document_id])
+            # One that waits beside it gets the title when it is read, and may fail.
+            queue_reading(session, [document_id], states=["current"])
         document.title = title
         session.execute(versions.values(title=title))
     if metadata is not None:

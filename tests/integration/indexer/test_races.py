@@ -13,8 +13,9 @@ from corpus.collections import active_generation, create_collection, delete_coll
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import EmbedderMismatch, GenerationNotFound
-from corpus.models import Chunk, Document, Generation, Job, JobItem, Tombstone
+from corpus.models import Chunk, Document, Embedding, Generation, Job, JobItem, Tombstone
 from corpus.originals import Originals
+from corpus.vector_index.encoding import encode_vector
 from indexer import reindexing
 from indexer.building import remove_generation_files
 from indexer.consistency import check
@@ -293,6 +294,26 @@ def test_a_title_that_changes_while_a_document_is_embedded_is_kept(
     with bench.database.read() as session:
         assert session.get_one(Document, document_id).title == "New title"
     require_whole(bench, generations)
+
+
+def test_a_title_that_changes_while_a_replacement_waits_is_embedded(
+    bench: Workbench, collection: str, first: InterruptedEmbedder
+) -> None:
+    """The replacement can not be read, so that what serves goes on, under its new title."""
+    document_id = upload(bench, collection, "Sledges.", name="a")
+    take_in(bench.database, bench.originals, b"\xff\xff", Upload(collection, external_id="a"))
+    with bench.database.write() as session:
+        change_document(session, document_id, title="New title")
+    with bench.database.read() as session:
+        waiting = session.scalars(select(Job.id).where(Job.state == "queued").order_by(Job.id)).all()
+    for job_id in waiting:
+        while ingest_next(bench, job_id):
+            pass
+    with bench.database.read() as session:
+        document = session.get_one(Document, document_id)
+        (vector,) = session.scalars(select(Embedding.vector)).all()
+    assert (document.status, document.version, document.title) == ("ready", 1, "New title")
+    assert vector == encode_vector(first.embed_passages(["New title\nSledges."])[0])
 
 
 def test_leavings_are_cleared_away_by_whole_documents(
