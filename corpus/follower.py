@@ -77,7 +77,8 @@ class Follower:
     """The indexes of this process; all methods may be called from any thread.
 
     A collection's indexes are built when it is first asked for (or by `load_all`) and followed from then
-    on. They are dropped with the collection, and built anew when another generation serves it. A base that
+    on. They are dropped with the collection, and built anew when another generation serves it, or when the
+    database has gone back to an older state: a backup, or a replica that had not everything. A base that
     is damaged or gone is replaced by what the database has; that takes longer and is logged.
     """
 
@@ -165,6 +166,14 @@ class Follower:
 
     def _catch_up(self, session: Session) -> int:
         heads = _read_heads(session, self._followed)
+        if self._heads is not None and heads.change_number < self._heads.change_number:
+            logger.warning(
+                "the database is older than it was, at change %d after %d; all indexes are built anew",
+                heads.change_number,
+                self._heads.change_number,
+            )
+            self._followed.clear()
+            heads = _Heads(heads.change_number, {})
         if heads != self._heads:
             self._follow(session, heads)
             self._heads = heads

@@ -18,7 +18,7 @@ from corpus.collections import delete_collection
 from corpus.database import Database
 from corpus.errors import CollectionNotFound, IndexDamaged, NotReady
 from corpus.follower import CollectionIndexes, Follower
-from corpus.models import ActiveGeneration, Embedding, Generation
+from corpus.models import ActiveGeneration, ChangeSequence, Document, Embedding, Generation
 from corpus.vector_index.generation_files import MANIFEST, VECTORS
 from tests.factories import migrated_database
 from tests.integration.corpus.library import EMBEDDER, Library
@@ -308,6 +308,22 @@ def test_a_switch_of_the_generation_is_followed(library: Library, follower: Foll
     after = follower.indexes(library.id)
     assert after.generation_id == generation
     assert after.lexical is before.lexical
+    check(follower, library)
+
+
+def test_a_database_that_goes_back_to_an_older_state_is_followed(
+    library: Library, follower: Follower
+) -> None:
+    """What was lost with it is not found any more, and what comes under the same numbers is."""
+    library.add("ice")
+    lost = library.add("radio", "diesel")
+    check(follower, library)
+    with library.database.write() as session:  # as it was before, without tombstones
+        session.execute(delete(Document).where(Document.id == lost))
+        session.execute(update(ChangeSequence).values(number=ChangeSequence.number - 1))
+    library.documents.remove(lost)
+    check(follower, library)
+    library.add("penguin")
     check(follower, library)
 
 
