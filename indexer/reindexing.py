@@ -80,7 +80,7 @@ def _go_on(
     manual: bool,
     trial: Trial | None,
 ) -> bool:
-    if generation.state == "active":
+    if generation.state in {"active", "retired"}:  # the latter by a rollback, which is not undone
         _discard_superseded(bench.database, generations_dir, generation.collection_id)
         return _complete(bench.database, job_id)
     if generation.state == "ready" and manual:

@@ -279,6 +279,27 @@ def test_a_collection_that_is_deleted_while_its_index_is_written_ends_the_reinde
         assert session.scalars(select(Job.id)).all() == []
 
 
+def test_a_reindex_that_goes_on_after_a_rollback_does_not_undo_it(
+    bench: Workbench, collection: str, generations: Path
+) -> None:
+    """Its worker stopped between the promotion and the end of the job."""
+    upload(bench, collection, LONG)
+    with bench.database.write() as session:
+        former = active_generation(session, collection).id
+        job_id = request_reindex(session, collection, embedder=SECOND).id
+    serving = former
+    while serving == former:
+        assert reindex_next(bench, generations, job_id)
+        with bench.database.read() as session:
+            serving = active_generation(session, collection).id
+    activate_generation(bench.database, former)
+    while reindex_next(bench, generations, job_id):
+        pass
+    with bench.database.read() as session:
+        assert active_generation(session, collection).id == former
+        assert session.get_one(Job, job_id).state == "completed"
+
+
 def test_a_title_that_changes_while_a_document_is_embedded_is_kept(
     bench: Workbench, collection: str, first: InterruptedEmbedder, generations: Path
 ) -> None:
