@@ -5,7 +5,7 @@ rollback; one that is given up is `failed` until it is discarded. From `building
 every new document (`indexer.targets`), so a promotion changes one row and nothing else.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
@@ -26,7 +26,6 @@ from corpus.models import (
 )
 from indexer.targets import KEPT
 
-_KEPT_FOR_ROLLBACK = 1
 _KEEP_OTHERS = timedelta(days=7)
 _AT_ONCE = 2000
 
@@ -171,20 +170,41 @@ def unembedded_chunks(generation: Generation) -> ColumnElement[bool]:
 def superseded_generations(session: Session, collection_id: str) -> list[str]:
     """Return the generations that are of no more use.
 
-    Those are failed ones, all but the last retired one, and that one too after a week if its embedder or
-    chunking is another one: for as long as it is kept, every document is embedded twice.
+    Those are failed ones, and all retired ones but two: the last one of the embedder and chunking that serve,
+    and the last one of others. The latter goes a week after it served: for as long as it is kept, every
+    document is embedded twice. Compactions in that week do not cost it.
     """
     generations = list_generations(session, collection_id)
-    active = next((each for each in generations if each.state == "active"), None)
-    retired = [each for each in generations if each.state == "retired"]
-    retired.sort(key=_activation, reverse=True)
-    kept = {each.id for each in retired[:_KEPT_FOR_ROLLBACK] if active and _is_worth_keeping(each, active)}
+    served = [each for each in generations if each.state in {"active", "retired"}]
+    served.sort(key=_activation, reverse=True)
+    active = next((each for each in served if each.state == "active"), None)
+    kept = set() if active is None else _kept_for_rollback(served, active)
     return [each.id for each in generations if each.state in {"retired", "failed"} and each.id not in kept]
 
 
-def _is_worth_keeping(retired: Generation, active: Generation) -> bool:
-    costs_nothing = (retired.embedder, retired.chunking) == (active.embedder, active.chunking)
-    return costs_nothing or _activation(active) > now() - _KEEP_OTHERS
+def former_generation(session: Session, collection_id: str) -> Generation | None:
+    """Return what a rollback goes back to: the last of another embedder or chunking, else the last."""
+    generations = list_generations(session, collection_id)
+    active = next((each for each in generations if each.state == "active"), None)
+    retired = [each for each in generations if each.state == "retired"]
+    others = [each for each in retired if active is None or not _are_alike(each, active)]
+    return max(others or retired, key=_activation, default=None)
+
+
+def _kept_for_rollback(served: Sequence[Generation], active: Generation) -> set[str]:
+    """Return the ids of those that are kept of what serves and served, the last one first."""
+    alike = [each.id for each in served if each is not active and _are_alike(each, active)]
+    place = next((at for at, each in enumerate(served) if not _are_alike(each, active)), None)
+    if place is None:
+        return set(alike[:1])
+    # The one that took its place tells since when it does not serve any more; so that stays, too.
+    successor = served[place - 1] if place else active
+    lately = _activation(successor) > now() - _KEEP_OTHERS
+    return {*alike[:1], *({served[place].id, successor.id} if lately else ())}
+
+
+def _are_alike(one: Generation, other: Generation) -> bool:
+    return (one.embedder, one.chunking) == (other.embedder, other.chunking)
 
 
 def discard_generation(session: Session, generation_id: str) -> None:

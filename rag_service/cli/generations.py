@@ -81,21 +81,19 @@ def promote(generation: GenerationId) -> None:
 
 @generations.command()
 def rollback(*, collection: Collection = "default") -> None:
-    """Let the generation that served before the present one serve again."""
+    """Let the generation that served before the last reindex serve again."""
     from corpus.collections import find_collection
     from corpus.errors import GenerationNotFound
-    from indexer.generations import list_generations
+    from indexer.generations import former_generation
     from indexer.reindexing import activate_generation
 
     with open_database() as database:
         with database.read() as session:
-            found = list_generations(session, find_collection(session, collection).id)
-        former = [each for each in found if each.state == "retired" and each.activated_at is not None]
-        if not former:
+            former = former_generation(session, find_collection(session, collection).id)
+        if former is None:
             raise GenerationNotFound(f"Collection {collection!r} has no former generation that is kept.")
-        latest = max(former, key=lambda each: each.activated_at or each.created_at)
-        activate_generation(database, latest.id)
-    typer.echo(f"{latest.id} serves again.")
+        activate_generation(database, former.id)
+    typer.echo(f"{former.id} serves again.")
 
 
 def reindex(

@@ -19,6 +19,7 @@ from corpus.originals import Originals
 from indexer.deletion import remove_document
 from indexer.generations import (
     find_generation,
+    former_generation,
     list_generations,
     promote_generation,
     superseded_generations,
@@ -305,6 +306,36 @@ def test_a_former_generation_of_another_embedder_is_kept_for_a_week(
         active.embedder, active.chunking = OLD.id, find_generation(session, former).chunking
         assert superseded_generations(session, collection) == []
         session.rollback()
+
+
+def test_compactions_do_not_cost_what_a_rollback_goes_back_to(
+    worker: Worker, database: Database, collection: str
+) -> None:
+    """They begin by themselves. A week after the reindex, not after the last of them, it goes."""
+    with database.write() as session:
+        first = active_generation(session, collection).id
+        job_id = request_reindex(session, collection, embedder=NEW).id
+    assert worker.wait(job_id, timeout_s=60).status == "completed"
+    for _ in range(3):
+        with database.write() as session:
+            job_id = request_compaction(session, collection).id
+        assert worker.wait(job_id, timeout_s=60).status == "completed"
+    with database.write() as session:
+        former = former_generation(session, collection)
+        assert former is not None
+        assert former.id == first
+        assert len(list_generations(session, collection)) == 4  # active, retired, it, and its successor
+        reindexed = min(
+            (each for each in list_generations(session, collection) if each.embedder == NEW.id),
+            key=lambda each: each.id,
+        )
+        former.activated_at = now() - timedelta(days=9)
+        reindexed.activated_at = now() - timedelta(days=8)
+        assert set(superseded_generations(session, collection)) == {first, reindexed.id}
+        session.rollback()
+    activate_generation(database, first)
+    with database.read() as session:
+        assert active_generation(session, collection).id == first
 
 
 def test_a_reindex_whose_embedder_is_missing_fails_and_says_so(
