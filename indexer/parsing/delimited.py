@@ -1,6 +1,7 @@
 """CSV and TSV: a row is a record with its header."""
 
 import csv
+import re
 from io import StringIO
 
 from corpus.chunks import ParsedDocument
@@ -9,6 +10,7 @@ from indexer.parsing.cleaning import clean, decode
 from indexer.parsing.writing import TextWriter, write_records
 
 _DELIMITERS = ",;\t|"
+_TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n", re.IGNORECASE)  # a line for Excel above the header
 _SNIFFED_LINES = 20
 _LARGEST_FIELD = 2**31 - 1
 
@@ -17,7 +19,11 @@ def read(data: bytes, media_type: str) -> ParsedDocument:
     """Read the rows; the first names the fields. Nothing is evaluated."""
     csv.field_size_limit(_LARGEST_FIELD)
     text = clean(decode(data))
-    delimiter = "\t" if media_type == media_types.TSV else _delimiter(text)
+    told = _TOLD.match(text)
+    if told:
+        text, delimiter = text[told.end() :], told[1]
+    else:
+        delimiter = "\t" if media_type == media_types.TSV else _delimiter(text)
     rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if any(row)]
     writer = TextWriter()
     if rows:

@@ -205,6 +205,12 @@ def test_csv_row_is_a_record() -> None:
     assert text_of(data, "a.csv") == "item: Pump, small; price: 30\n\nitem: =HYPERLINK(1)"
 
 
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])
+def test_csv_line_that_names_its_delimiter_is_no_header(line: str) -> None:
+    """Excel writes and wants it above the header."""
+    assert text_of(f"{line}\r\nitem;price\r\nPump;2,50\r\n".encode(), "a.csv") == "item: Pump; price: 2,50"
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
 def test_csv_delimiter_is_found(delimiter: str) -> None:
     """Semicolons, tabs and bars part fields, too."""
@@ -274,6 +280,13 @@ def test_xml_of_another_encoding() -> None:
     """The declaration's encoding holds."""
     source = '<?xml version="1.0" encoding="iso-8859-1"?><a><b>Größe</b></a>'
     assert text_of(source.encode("latin-1")) == "b: Größe"
+
+
+def test_rtf_characters_beyond_16_bits() -> None:
+    """They are two escapes; half of one is a replacement character."""
+    assert text_of(rb"{\rtf1\ansi A smile \u-10179?\u-8704? and \u-10179? half.}", "a.rtf") == (
+        "A smile \U0001f600 and \ufffd half."
+    )
 
 
 def test_rtf_text_and_tables() -> None:
