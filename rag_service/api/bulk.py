@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 from sqlalchemy import select
@@ -85,7 +86,7 @@ def take_in_records(service: Service, body: IO[bytes], *, key: str | None = None
         CollectionNotFound: a line names a collection that does not exist.
         Conflict: see `known_job`.
     """
-    if not any(line.strip() for line in body):
+    if not any(part.strip() for part in iter(partial(body.read, READ_BYTES), b"")):
         raise EmptyDocument("The body has no lines; send one JSON object a line.")
     body.seek(0)
     return _take_in(service, None, _lines(service, "body", body), on_duplicate="skip", key=key)
