@@ -160,11 +160,25 @@ def load_base(folder: Path, *, check_hashes: bool = False) -> Base:
         index = faiss.read_index(str(folder / VECTORS), faiss.IO_FLAG_MMAP_IFC)
         ids = np.load(folder / IDS)
         exact = np.load(folder / EXACT, mmap_mode="r") if EXACT in manifest.files else None
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # on damaged bytes the libraries raise whatever comes
         raise _damaged(folder, f"a file can not be read ({error})") from error
-    if (index.ntotal, index.d, len(ids)) != (manifest.count, manifest.dimension, manifest.count):
+    base = Base(index, ids, manifest, exact)
+    if not _has_counts(base):
         raise _damaged(folder, "the counts differ from the manifest's")
-    return Base(index, ids, manifest, exact)
+    return base
+
+
+def _has_counts(base: Base) -> bool:
+    count, dimension = base.manifest.count, base.manifest.dimension
+    if (base.index.ntotal, base.index.d) != (count, dimension):
+        return False
+    if (base.ids.dtype, base.ids.shape) != (np.dtype(np.int64), (count,)):
+        return False
+    exact = base.exact
+    if exact is None:
+        return True
+    as_written = (exact.dtype, exact.shape) == (np.dtype(np.float16), (count, dimension))
+    return as_written and bool(exact.flags.c_contiguous)
 
 
 @contextmanager
@@ -186,7 +200,7 @@ def _read_manifest(folder: Path) -> Manifest:
         files = {name: FileRecord(**record) for name, record in content["files"].items()}
         measured = Measured(**content["measured"]) if content.get("measured") else None
         manifest = Manifest(**{**content, "files": files, "measured": measured})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(folder, f"its manifest can not be read ({error})") from error
     expected = {VECTORS, IDS, EXACT} if manifest.index_type == "ivf" else {VECTORS, IDS}
     if set(files) != expected or (manifest.measured is None) != (manifest.index_type == "flat"):

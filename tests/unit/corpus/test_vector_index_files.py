@@ -109,7 +109,21 @@ def test_a_changed_byte_is_noticed_by_the_hashes(folder: Path, name: str) -> Non
         load_base(folder, check_hashes=True)
 
 
-@pytest.mark.parametrize("change", [{"count": 4}, {"dimension": 5}, {"format": 2}, {"files": {}}, {"odd": 1}])
+@pytest.mark.parametrize(
+    ("was", "became"), [(b"}", b"("), (b"<i8", b"<f8"), (b"(3,)", b"(3,1"), (b"{", b"\0")]
+)
+def test_a_damaged_header_is_noticed(folder: Path, was: bytes, became: bytes) -> None:
+    """Without the hashes, too: whatever the library raises, or takes for something else."""
+    whole = (folder / IDS).read_bytes()
+    (folder / IDS).write_bytes(whole.replace(was, became, 1))
+    with pytest.raises(IndexDamaged):
+        load_base(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"count": 4}, {"dimension": 5}, {"format": 2}, {"files": {}}, {"files": []}, {"odd": 1}],
+)
 def test_a_manifest_that_does_not_fit_is_noticed(folder: Path, change: dict[str, object]) -> None:
     """Counts, format and fields of the manifest have to fit the files and this version."""
     manifest = json.loads((folder / MANIFEST).read_text())
