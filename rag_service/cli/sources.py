@@ -103,7 +103,14 @@ def _matches(pattern: Path, *, recursive: bool) -> Iterator[tuple[Path, str]]:
 
 
 def _walk(folder: Path, *, recursive: bool, leave_out: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+    """Yield the files, and the folders that can not be opened: somebody believes that they are taken in."""
+    closed: list[Path] = []
+
+    def note(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            closed.append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, onerror=note):
         here = Path(place)
         folders[:] = sorted(
             name
@@ -113,10 +120,12 @@ def _walk(folder: Path, *, recursive: bool, leave_out: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.startswith(".") and (here / name).is_file():
                 yield here / name
+    yield from closed
 
 
 def _source(path: Path, external_id: str) -> Source:
-    problem = None if os.access(path, os.R_OK) else "The file can not be opened; check its permissions."
+    what = "folder" if path.is_dir() else "file"
+    problem = None if os.access(path, os.R_OK) else f"The {what} can not be opened; check its permissions."
     return Source(
         external_id, parts_of(path), path.stat().st_size, path.name, external_id=external_id, problem=problem
     )

@@ -1,8 +1,10 @@
 """Which documents `rag ingest` means by its paths."""
 
+import errno
 import gzip
 import io
 import json
+import os
 import stat
 import tarfile
 import zipfile
@@ -50,6 +52,23 @@ def content(source: Source) -> bytes:
     """Return a source's bytes."""
     data = source.open(most_bytes=LIMIT)
     return data if isinstance(data, bytes) else b"".join(data())
+
+
+def test_a_folder_that_can_not_be_opened_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named as one; the rest is taken in. Without that, nobody would miss its files."""
+    look_into = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "deep":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return look_into(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "deep")
+    assert names(folder / "inner") == ["c.md", "deep"]
+    closed = sources(folder / "inner")[-1]
+    with pytest.raises(DamagedDocument, match="The folder can not be opened"):
+        closed.open(most_bytes=LIMIT)
 
 
 def test_a_folder_means_its_files_by_relative_path(folder: Path) -> None:
