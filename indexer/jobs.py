@@ -7,7 +7,7 @@ run is a workflow of its own, see `workflow_id`.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import ColumnElement, exists, func, select
@@ -25,8 +25,9 @@ ItemState = Literal["queued", "running", "done", "failed", "skipped", "cancelled
 RECEIVING = "receiving"
 _READING = "reading"
 _ABANDONED_AFTER = timedelta(minutes=10)
-_REVIVALS = 20
-_REVIVED = "revivals"
+_REVIVALS = 20  # with the rests between them more than an hour
+_LONGEST_REST = timedelta(minutes=5)
+_REVIVED, _REVIVED_AT = "revivals", "revived_at"
 
 
 def create_job(
@@ -209,7 +210,8 @@ def retry_job(session: Session, job_id: str) -> int:
     if retried and job.state in FINISHED:
         requeue(job)
         job.finished_at = job.error = None
-        job.options = {name: value for name, value in job.options.items() if name != _REVIVED}
+        forgotten = (_REVIVED, _REVIVED_AT)
+        job.options = {name: value for name, value in job.options.items() if name not in forgotten}
     session.flush()
     return retried
 
@@ -244,17 +246,29 @@ def unfinished_jobs(session: Session) -> list[Job]:
 
 
 def revive_job(session: Session, job_id: str, *, last_workflow: str) -> None:
-    """Give a job whose workflow ended before it a new one; after many times the job fails instead."""
+    """Give a job whose workflow ended before it a new one; after many times the job fails instead.
+
+    The first time at once, then after ever longer rests: a full disk is not mended in a minute, and the
+    vectors of a reindex that fails are thrown away.
+    """
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
-    if job is None or job.state in FINISHED or workflow_id(job) != last_workflow:
+    if job is None or job.state in FINISHED or workflow_id(job) != last_workflow or _rests(job):
         return
     revivals = int(job.options.get(_REVIVED, 0)) + 1
     if revivals > _REVIVALS:
         fail_job(session, job_id, "Its workflow failed again and again; see the worker's log.")
         return
     requeue(job)
-    job.options = {**job.options, _REVIVED: revivals}
+    job.options = {**job.options, _REVIVED: revivals, _REVIVED_AT: now().isoformat()}
     session.flush()
+
+
+def _rests(job: Job) -> bool:
+    revived_at = job.options.get(_REVIVED_AT)
+    if revived_at is None:
+        return False
+    rest = min(timedelta(seconds=2 ** int(job.options[_REVIVED])), _LONGEST_REST)
+    return timedelta(0) <= now() - datetime.fromisoformat(revived_at) < rest  # the clock may be set back
 
 
 def waiting_uploads(session: Session, *, at_most: int) -> int:

@@ -1,6 +1,6 @@
 """Which documents a worker reads next, also after crashes; on both databases."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
 
@@ -205,6 +205,29 @@ def test_what_a_job_that_fails_has_not_read_fails_with_it(database: Database, jo
         assert retry_job(session, job_id) == ITEMS
         assert find_job(session, job_id).options == {"run": 1}
     assert states(database) == ({"queued"}, {"pending"}, {"pending"})
+
+
+def test_a_job_whose_workflow_fails_again_and_again_rests_in_between(database: Database, job_id: str) -> None:
+    """A disk that is full for some minutes costs no job: the rests are longer each time."""
+
+    def revive() -> int:
+        with database.write() as session:
+            revive_job(session, job_id, last_workflow=workflow_id(find_job(session, job_id)))
+            return int(find_job(session, job_id).options["revivals"])
+
+    def pass_time(passed: timedelta) -> None:
+        with database.write() as session:
+            job = find_job(session, job_id)
+            moment = datetime.fromisoformat(job.options["revived_at"]) - passed
+            job.options = {**job.options, "revived_at": moment.isoformat()}
+
+    assert [revive(), revive()] == [1, 1]
+    pass_time(timedelta(seconds=3))
+    assert [revive(), revive()] == [2, 2]
+    pass_time(timedelta(seconds=3))
+    assert revive() == 2
+    pass_time(-timedelta(hours=1))  # the clock was set back
+    assert revive() == 3
 
 
 def test_what_another_job_is_to_read_does_not_fail_with_a_job(database: Database, job_id: str) -> None:
