@@ -1,5 +1,6 @@
 """Asking for a new generation: reindex, compaction, promotion, cancellation. Done by `indexer.reindexing`."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from corpus.collections import active_generation, checked_chunking
 from corpus.embedding import Embedder
-from corpus.errors import Conflict, InvalidRequest
+from corpus.errors import CollectionNotFound, Conflict, InvalidRequest
 from corpus.models import ActiveGeneration, Embedding, Generation, Job, Tombstone, now
 from corpus.vector_index.generation_files import INDEX_TYPES
 from indexer.generations import begin_generation, fail_generation, lock_active_generation
@@ -164,7 +165,11 @@ def cancel_reindex(session: Session, job_id: str) -> Job:
 
 def compact_where_due(session: Session) -> list[Job]:
     """Queue a compaction for each collection whose tail or tombstones have grown too long."""
-    return [request_compaction(session, collection_id) for collection_id in _due(session)]
+    jobs = []
+    for collection_id in _due(session):
+        with suppress(Conflict, CollectionNotFound):  # another worker was faster, or it was deleted
+            jobs.append(request_compaction(session, collection_id))
+    return jobs
 
 
 def _due(session: Session) -> list[str]:

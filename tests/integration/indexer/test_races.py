@@ -16,7 +16,7 @@ from corpus.errors import EmbedderMismatch, GenerationNotFound
 from corpus.models import Chunk, Document, Embedding, Generation, Job, JobItem, Tombstone
 from corpus.originals import Originals
 from corpus.vector_index.encoding import encode_vector
-from indexer import reindexing
+from indexer import rebuilds, reindexing
 from indexer.building import remove_generation_files
 from indexer.consistency import check
 from indexer.deletion import remove_document
@@ -24,7 +24,7 @@ from indexer.generations import discard_generation, find_generation, prune_leavi
 from indexer.ingest import Workbench, ingest_next
 from indexer.intake import take_in
 from indexer.jobs import cancel_job
-from indexer.rebuilds import request_reindex
+from indexer.rebuilds import request_compaction, request_reindex
 from indexer.reindexing import activate_generation, reindex_next
 from indexer.turns import Turns
 from indexer.uploads import Upload
@@ -335,6 +335,18 @@ def test_a_title_that_changes_while_a_replacement_waits_is_embedded(
         (vector,) = session.scalars(select(Embedding.vector)).all()
     assert (document.status, document.version, document.title) == ("ready", 1, "New title")
     assert vector == encode_vector(first.embed_passages(["New title\nSledges."])[0])
+
+
+def test_a_compaction_that_another_worker_begins_holds_up_no_other(
+    bench: Workbench, collection: str, first: InterruptedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have seen that it is due; the next collection's begins all the same."""
+    with bench.database.write() as session:
+        other = create_collection(session, name="other", embedder=first).id
+        request_compaction(session, collection)
+    monkeypatch.setattr(rebuilds, "_due", lambda _: [collection, "col_gone", other])
+    with bench.database.write() as session:
+        assert [job.collection_id for job in rebuilds.compact_where_due(session)] == [other]
 
 
 def test_leavings_are_cleared_away_by_whole_documents(
