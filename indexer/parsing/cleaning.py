@@ -63,7 +63,7 @@ def _decoded(data: bytes, encoding: str | None) -> str | None:
         return None
     try:
         return data.decode(encoding)
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):  # the latter also for a name with NUL
         return None
 
 

@@ -2,6 +2,8 @@
 
 from email.message import EmailMessage
 
+import pytest
+
 from indexer.parsing import media_types, parse_document
 from tests.unit.indexer import made
 
@@ -103,6 +105,13 @@ def test_html_is_read_where_the_plain_alternative_is_blank() -> None:
     message = mail(" \n\u00a0\n")
     message.add_alternative("<p>The <b>body</b>.</p>", subtype="html")
     assert parse_document(message.as_bytes(), filename=None).text == f"{HEAD}\n\nThe body."
+
+
+@pytest.mark.parametrize("name", [b"utf\x008", b"no-such", b"base64"])
+def test_a_charset_that_is_none_does_not_hide_the_mail(name: bytes) -> None:
+    """The text is decoded by what it looks like."""
+    fields = b'From: a@b.c\nTo: d@e.f\nSubject: Ice\nContent-Type: text/plain; charset="' + name + b'"\n\n'
+    assert "The ice holds." in parse_document(fields + b"The ice holds.", filename="a.eml").text
 
 
 def test_damaged_attachment_does_not_hide_the_mail() -> None:
