@@ -1,8 +1,8 @@
 """`/v1/documents` over the whole service."""
 
 import json
-from codecs import BOM_UTF8
 import time
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
