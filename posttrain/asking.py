@@ -1,11 +1,11 @@
 """One turn of a chat model over given passages, through the service's own prompt and tool loop."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from corpus.embedding import Embedder
-from rag_service.answering.chat_model import ChatModel, Sampling
+from rag_service.answering.chat_model import ChatModel, LikelySum, Sampling
 from rag_service.answering.conversation import Message, SourcePassage
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
 from rag_service.answering.markers import Call, Delta
@@ -16,6 +16,7 @@ from rag_service.answering.refusals import SENTENCES, is_refusal
 from rag_service.answering.sums import computed_from
 from rag_service.answering.tools import ToolCall, ToolLoop, calculator_for
 from rag_service.answering.two_readers import Said, settle
+from rag_service.answering.word_problems import solve
 from rag_service.retrieval.passages import Passage, Scores
 from rag_service.retrieval.readings import Readers
 
@@ -54,7 +55,7 @@ def ask(
     if embedder and model.skill == "trained" and found:
         asked = messages[-1].text
         if readers and not model.reads:
-            readers = Readers(readers.alone)  # as in the service
+            readers = replace(readers, together=None)  # as in the service
         judgement = judge(asked, asked, found, embedder, readers)
         if not judgement.is_enough(asked, reads=model.reads):
             return Written(SENTENCES["no_evidence"], refused=True)
@@ -62,16 +63,39 @@ def ask(
         sampling = replace(
             sampling, refusing=judgement.evidence < LIKELIER_THAN_NOT, calculator=calculator_for(asked)
         )
-    prompt = _prompt(model, messages, found, sampling, search=bool(passages))
-    loop = ToolLoop(None, list(prompt.in_context))
-    with model.begin(prompt.messages) as turn:
-        turn.append(*prompt.opening)
-        said = [item for item in loop.run(turn, sampling) if isinstance(item, Delta)]
+    asking = _Asking(model, _prompt(model, messages, found, sampling, search=bool(passages)), sampling)
+    prompt = asking.prompt
+    if readers and readers.sums and not passages and model.skill == "trained":
+        events = list(solve(messages[-1].text, asking.turn, asking.likeliest_sums, readers.sums))
+    else:
+        events = list(asking.turn())
+    said = [item for item in events if isinstance(item, Delta)]
     read_passages = [passages[each.chunk_id] for each in prompt.in_context]
-    written = _written(said, tuple(loop.calls), read_passages)
+    calls = tuple(item for item in events if isinstance(item, ToolCall))
+    written = _written(said, calls, read_passages)
     if not (judgement.told and model.reads):
         return written
     return _settled(written, judgement, messages[-1].text, prompt.in_context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Turns of a model behind one prompt, without a search."""
+
+    model: ChatModel
+    prompt: Prompt
+    sampling: Sampling
+
+    def turn(self, *, given: str = "") -> Generator[Delta | ToolCall]:
+        loop = ToolLoop(None, list(self.prompt.in_context))
+        with self.model.begin(self.prompt.messages) as turn:
+            turn.append(*self.prompt.opening)
+            yield from loop.run(turn, self.sampling, given=given)
+
+    def likeliest_sums(self, numbers: frozenset[str], *, most_steps: int) -> Iterator[LikelySum]:
+        with self.model.begin(self.prompt.messages) as turn:
+            turn.append(*self.prompt.opening)
+            yield from turn.likeliest_sums(numbers, most_steps=most_steps)
 
 
 def _settled(written: Written, judgement: Judgement, question: str, in_context: Sequence[Passage]) -> Written:

@@ -103,6 +103,7 @@ def evaluate(
     reads: dict[str, React] = {
         "reading": partial(_reading, embedder=embedder, readers=readers),
         "changed": partial(_changed, embedder=embedder, readers=readers),
+        "arithmetic": partial(_arithmetic, readers=readers),
     }
     react_to: dict[str, React] = {**_REACT, **reads}
     wanted = [(react_to[part], record) for part in SETS for record in sets.get(part, ())]
@@ -220,9 +221,9 @@ def _search(model: ChatModel, record: Record) -> Iterator[Reaction]:
     yield _reaction("search", record, turns[-1].text, written, shares)
 
 
-def _arithmetic(model: ChatModel, record: Record) -> Iterator[Reaction]:
+def _arithmetic(model: ChatModel, record: Record, *, readers: Readers | None = None) -> Iterator[Reaction]:
     turns = record.messages[:-1]
-    written = ask(model, turns, sampling=_STEPS)
+    written = ask(model, turns, sampling=_STEPS, readers=readers)
     shares: dict[str, Share] = {
         "arithmetic": (float(has_last_number(written.text, record.meta.gold)), 1.0),
         "arithmetic: calls the calculator": (float(bool(written.calls)), 1.0),
@@ -275,7 +276,6 @@ _REACT: Mapping[str, Callable[[ChatModel, Record], Iterator[Reaction]]] = {
     "reading": _reading,
     "changed": _changed,
     "search": _search,
-    "arithmetic": _arithmetic,
     "identity": _identity,
     "closed": _closed,
 }

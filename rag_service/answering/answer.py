@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from corpus.embedding import Embedder
 from corpus.errors import PromptTooLong
@@ -38,6 +39,7 @@ from rag_service.answering.sums import compute, is_computed
 from rag_service.answering.tools import Search, ToolCall, calculator_for
 from rag_service.answering.two_readers import Said, hopeless, settle
 from rag_service.answering.verification import Entails
+from rag_service.answering.word_problems import solve
 from rag_service.answering.writing import Writing
 from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.follow_ups import query_of
@@ -154,7 +156,7 @@ class Answerer:
             readers = self._readers
             # What two passages tell together counts only where the model reads well enough to confirm it.
             if readers and (request.on_no_evidence == "answer" or not self._model.reads):
-                readers = Readers(readers.alone)
+                readers = replace(readers, together=None)
             judgement = judge(request.question, draft.query, passages, self._embedder, readers)
         draft.evidence, draft.told, draft.joined = judgement.evidence, judgement.told, judgement.joined
         draft.facts, draft.best = ((), judgement.best) if self._model.reads else (judgement.best, ())
@@ -193,8 +195,12 @@ class Answerer:
         draft.withheld = bool(draft.facts or draft.told)
         if draft.told and not draft.facts and sampling.calculator == "must":
             # Nobody is to see the sums of tries that were given up.
-            compute(writing, sampling)
+            compute(writing, sampling, self._readers.sums if self._readers else None)
             yield from draft.tool_calls
+        elif self._readers and self._readers.sums and not draft.passages and self._model.skill == "trained":
+            yield from solve(
+                draft.query, partial(writing.turn, sampling), writing.likeliest_sums, self._readers.sums
+            )
         else:
             yield from writing.turn(sampling)
 

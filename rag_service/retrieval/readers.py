@@ -10,10 +10,12 @@ from corpus.memory import give_back_memory
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.reader import load_reader
-from rag_service.retrieval.readings import Read, Readers, Reading, answer_logit
+from rag_service.retrieval.readings import Read, Readers, Reading, ReadSum, answer_logit
+from rag_service.retrieval.sum_reader import load_sum_reader
 
 _MODELS = Path(__file__).resolve().parents[2] / "models"
 SHIPPED_READER, SHIPPED_LARGER_READER = _MODELS / "minilm-reader", _MODELS / "mpnet-reader"
+SHIPPED_SUM_READER = _MODELS / "minilm-sums"
 _CLOSELY = 3  # passages that are read with care
 
 
@@ -28,11 +30,16 @@ def configured_readers(setting: str) -> Readers | None:
     quick = quick_reader(setting)
     if quick is None:
         return None
+    sums = _sum_reader()
     if setting or not SHIPPED_LARGER_READER.is_dir():
-        return Readers(quick)
+        return Readers(quick, sums=sums)
     larger = load_reader(SHIPPED_LARGER_READER)
     give_back_memory()  # four bits were floats on their way to eight
-    return Readers(read_closely(quick, larger.read), larger.read_beginnings)
+    return Readers(read_closely(quick, larger.read), larger.read_beginnings, sums)
+
+
+def _sum_reader() -> ReadSum | None:
+    return load_sum_reader(SHIPPED_SUM_READER).results if SHIPPED_SUM_READER.is_dir() else None
 
 
 @cache

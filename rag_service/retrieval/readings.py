@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.quantities import Problem, Results
 
 MOST_MARGIN = 8.0  # beyond, a logit says no more
 _LONGEST_ANSWER = 40  # tokens
@@ -66,14 +67,16 @@ def joined(windows: Sequence[Reading]) -> Reading:
 
 
 Read = Callable[[str, Sequence[Passage]], Sequence[Reading]]  # a question and passages: a reading of each
+ReadSum = Callable[[Problem], Results]
 
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """What reads passages one by one, and what reads texts that are put together of several, if anything."""
+    """What reads passages one by one; what reads texts that are put together of several; what reads sums."""
 
     alone: Read
     together: Read | None = None
+    sums: ReadSum | None = None
 
 
 def as_reranker(read: Read) -> Callable[[str, Sequence[Passage]], Sequence[float]]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from math import log
 
 import numpy as np
@@ -19,7 +20,8 @@ from rag_service.answering.markers import Call, Delta
 from rag_service.answering.refusals import SENTENCES
 from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.readings import Read, Readers, Reading
+from rag_service.retrieval.quantities import Problem, Results
+from rag_service.retrieval.readings import Read, Readers, Reading, ReadSum
 from rag_service.retrieval.search import Retriever
 from tests.factories import migrated_database
 from tests.fakes import FakeChatModel, FakeEmbedder, Speaker
@@ -104,6 +106,7 @@ def ask(retriever: Retriever) -> Ask:
         skill: Skill = "trained",
         reads: bool = True,
         read: Read | None = None,
+        read_sum: ReadSum | None = None,
         sums: Sequence[LikelySum] = (),
         context_length: int = 4096,
         **how: object,
@@ -111,7 +114,8 @@ def ask(retriever: Retriever) -> Ask:
         speaker = said if callable(said) else lambda _messages, _parts: said
         messages = (user(question),) if isinstance(question, str) else tuple(question)
         model = FakeChatModel(speaker, skill=skill, reads=reads, sums=sums, context_length=context_length)
-        answerer = Answerer(retriever, EMBEDDER, model, readers=Readers(read) if read else None)
+        readers = Readers(read, sums=read_sum) if read else None
+        answerer = Answerer(retriever, EMBEDDER, model, readers=readers)
         return list(answerer.stream(AnswerRequest(messages, **how)))  # type: ignore[arg-type]
 
     return run
@@ -513,6 +517,101 @@ def test_a_sum_after_which_the_model_reads_too_much_leaves_the_first(ask: Ask) -
     answer = last(ask(speak, SUM, read=finds("13 litres"), sums=sums_of([("2*13", 0.5)])))
     assert answer.refusal == "insufficient"
     assert answer.tool_calls == (ToolCall("calculate", "13+30", "43"),)
+
+
+def thinks(*results: tuple[int, float]) -> ReadSum:
+    """Return a sum reader that thinks so of every problem."""
+    return lambda _problem: tuple((Fraction(result), share) for result, share in results)
+
+
+def test_where_a_sum_reader_thinks_otherwise_the_likeliest_for_both_is_carried_out(ask: Ask) -> None:
+    """A sum that holds is not the only one: 13 + 13 + 2 does too. Of the first nothing is told."""
+    likely = sums_of([("2*13+13", 0.5), ("2*13", 0.3)])
+    how = {"read": finds("13 litres"), "sums": likely}
+    first = "2*13+13"
+    assert last(ask(computes(first), SUM, **how)).text == "39 litres [1]."
+    agreed = last(ask(computes(first), SUM, read_sum=thinks((39, 0.7), (26, 0.2)), **how))
+    assert agreed.tool_calls == (ToolCall("calculate", first, "39"),)
+    other = last(ask(computes(first), SUM, read_sum=thinks((26, 0.9), (39, 0.05)), **how))
+    assert other.text == "26 litres [1]."
+    assert other.tool_calls == (ToolCall("calculate", "2*13", "26"),)
+    unsure = last(ask(computes(first), SUM, read_sum=thinks((77, 0.6), (39, 0.2), (26, 0.2)), **how))
+    assert unsure.text == "39 litres [1]."
+
+
+def test_a_sum_reader_has_read_question_and_sources(ask: Ask) -> None:
+    """Numbers of both are what it chooses from."""
+    problems: list[Problem] = []
+
+    def read_sum(problem: Problem) -> Results:
+        problems.append(problem)
+        return ()
+
+    assert (
+        last(ask(computes("2*13"), SUM, read=finds("13 litres"), read_sum=read_sum)).text == "26 litres [1]."
+    )
+    (problem,) = problems
+    assert problem.question == SUM
+    assert 13 in problem.values
+    assert "13 litres" in problem.text
+
+
+PROBLEM = "Ada has 8 eggs and 5 cups. She sells 2 eggs. How many eggs are left?"
+
+
+def says_a_sum(expression: str) -> Speaker:
+    """Return a speaker that computes this, and says the result."""
+
+    def speak(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
+        if parts and parts[-1].type == "calculate_result":
+            return [Delta("text", f"The answer is {parts[-1].text}.")]
+        return [Call("calculate", expression)]
+
+    return speak
+
+
+@pytest.mark.parametrize(
+    ("thought", "right"),
+    [
+        (((6, 0.9), (11, 0.05)), "6"),
+        (((11, 0.6), (6, 0.3)), "11"),  # as the model does
+        (((3, 0.9), (6, 0.05)), "6"),  # what the model does not think of is none
+        (((77, 0.9),), "11"),
+        ((), "11"),
+    ],
+)
+def test_of_a_word_problem_the_likeliest_sum_for_both_is_carried_out(
+    ask: Ask, thought: tuple[tuple[int, float], ...], right: str
+) -> None:
+    """One sum is told, and it is streamed as always; nothing is searched for."""
+    likely = sums_of([("8+5-2", 0.5), ("2-8", 0.4), ("8-2", 0.3)])
+    events = ask(
+        says_a_sum("8+5-2"),
+        PROBLEM,
+        mode="never",
+        read=finds(""),
+        read_sum=thinks(*thought),
+        sums=likely,
+    )
+    answer = last(events)
+    assert answer.text == f"The answer is {right}."
+    assert [event.output for event in events if isinstance(event, ToolCall)] == [right]
+    assert [call.output for call in answer.tool_calls] == [right]
+
+
+def test_what_is_no_sum_at_first_is_left_as_the_model_writes_it(ask: Ask) -> None:
+    """Words come before its sum, or it says none, or the calculator can not compute it."""
+    said = [Delta("text", "First: "), Delta("text", "8.")]
+    how = {"mode": "never", "read": finds(""), "read_sum": thinks((6, 0.9)), "sums": sums_of([("8-2", 0.5)])}
+    assert last(ask(said, PROBLEM, **how)).text == "First: 8."
+    assert last(ask([], PROBLEM, **how)).text == ""
+    assert last(ask(says_a_sum("8-"), PROBLEM, **how)).text == "The answer is 6."
+
+
+def test_a_difference_below_nothing_is_turned(ask: Ask) -> None:
+    """How many are left is no negative number."""
+    how = {"mode": "never", "read": finds(""), "read_sum": thinks((6, 0.9)), "sums": sums_of([("8-2", 0.5)])}
+    assert last(ask(says_a_sum("2-8"), PROBLEM, **how)).text == "The answer is 6."
 
 
 def sums_of(likely: Sequence[tuple[str, float]]) -> list[LikelySum]:
