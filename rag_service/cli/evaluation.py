@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rag_service.answering.answer import AnswerRequest
     from rag_service.service import Service
 
+Asked = Literal["always", "never"]
 Count = Callable[[int, int], None]
 LINE_EVERY = 10  # replies
 
@@ -78,6 +79,10 @@ def answers(
     ],
     collections: Collections = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    mode: Annotated[
+        Asked | None,
+        typer.Option(help="`always`: only with retrieval, `never`: only without; without it both."),
+    ] = None,
     replies: Annotated[
         Path | None,
         typer.Option(help="Keep the replies in this file; run again, ask only what it lacks."),
@@ -88,7 +93,7 @@ def answers(
 
     docs/evaluation.md describes the file and the measures.
     """
-    from rag_service.evaluation.answers import evaluate_answers
+    from rag_service.evaluation.answers import MODES, evaluate_answers
     from rag_service.evaluation.asking import ask_answerer
     from rag_service.evaluation.questions import read_questions
     from rag_service.evaluation.replies import kept_replies
@@ -102,7 +107,7 @@ def answers(
         ask = ask_answerer(service.answerer.make(), like)
         ask = kept_replies(ask, replies) if replies else ask
         with _counting(as_json=as_json) as progress:
-            reports = evaluate_answers(questions, ask, progress=progress)
+            reports = evaluate_answers(questions, ask, modes=(mode,) if mode else MODES, progress=progress)
     if as_json:
         terminal.print_json(report_json(reports))
     else:

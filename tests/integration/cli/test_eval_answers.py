@@ -60,6 +60,17 @@ def test_json_lines_end_with_the_report(place: Workplace, tmp_path: Path) -> Non
     assert (second["refused"], second["reason"]) == (True, "no_evidence")
 
 
+@pytest.mark.parametrize("mode", ["always", "never"])
+def test_one_round_may_be_asked_alone(place: Workplace, tmp_path: Path, mode: str) -> None:
+    """The other is not asked; the text has its column alone."""
+    words = ("eval", "answers", "--set", str(tmp_path / "set.jsonl"), "--mode", mode)
+    lines = place.lines(*words)
+    assert lines[0] == {"done": 0, "total": 2}
+    assert list(lines[-1]) == [mode]
+    rows = {line.split("  ")[0]: line for line in place.rag(*words).out.split("\n\n")[0].splitlines()}
+    assert rows["contains gold"].count("[") == 1
+
+
 def test_a_file_that_is_no_set_is_told(place: Workplace, tmp_path: Path) -> None:
     """The message names file and line; nothing is loaded for it."""
     (tmp_path / "set.jsonl").write_text('{"id": "q1"}\n')
