@@ -66,7 +66,8 @@ def ask(
     asking = _Asking(model, _prompt(model, messages, found, sampling, search=bool(passages)), sampling)
     prompt = asking.prompt
     if readers and readers.sums and not passages and model.skill == "trained":
-        events = list(solve(messages[-1].text, asking.turn, asking.likeliest_sums, readers.sums))
+        earlier = [message.text for message in messages[:-1] if message.role != "system"]
+        events = list(solve(messages[-1].text, earlier, asking.turn, asking.likeliest_sums, readers.sums))
     else:
         events = list(asking.turn())
     said = [item for item in events if isinstance(item, Delta)]

@@ -199,7 +199,11 @@ class Answerer:
             yield from draft.tool_calls
         elif self._readers and self._readers.sums and not draft.passages and self._model.skill == "trained":
             yield from solve(
-                draft.query, partial(writing.turn, sampling), writing.likeliest_sums, self._readers.sums
+                draft.query,
+                [message.text for message in request.messages[:-1]],
+                partial(writing.turn, sampling),
+                writing.likeliest_sums,
+                self._readers.sums,
             )
         else:
             yield from writing.turn(sampling)

@@ -135,9 +135,9 @@ def computed_from(question: str, calls: Sequence[ToolCall], texts: Sequence[str]
     counts = counts_in(question) if needs_a_sum(question) else frozenset()
     computed = [(call.input, call.output) for call in sums]
     return (
-        counts <= _used(sums) <= known_numbers(question, texts, sums)
+        counts <= used_numbers(sums) <= known_numbers(question, texts, sums)
         and holds_together(computed, question, texts)
-        and _speaks_of_all(question, _used(sums), texts)
+        and _speaks_of_all(question, used_numbers(sums), texts)
     )
 
 
@@ -174,7 +174,8 @@ def _calculations(calls: Sequence[ToolCall]) -> list[ToolCall]:
     return [call for call in calls if call.tool == "calculate" and call.output[-1:].isdigit()]
 
 
-def _used(sums: Sequence[ToolCall]) -> frozenset[str]:
+def used_numbers(sums: Sequence[ToolCall]) -> frozenset[str]:
+    """Return the numbers that sums are made of."""
     return numbers_in(_SIGNS.sub(" ", " ".join(call.input for call in sums)))
 
 

@@ -1,12 +1,12 @@
 """Sums of numbers that stand in the question: model and sum reader decide together which is computed."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
 
 from rag_service.answering.calculator import CalculationError, calculate
 from rag_service.answering.chat_model import LikelySum
 from rag_service.answering.markers import Delta
-from rag_service.answering.sums import MOST_STEPS, is_likeliest, known_numbers, weight_of
+from rag_service.answering.sums import MOST_STEPS, is_likeliest, known_numbers, used_numbers, weight_of
 from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.quantities import Problem
 from rag_service.retrieval.readings import ReadSum
@@ -26,22 +26,20 @@ class Likely(Protocol):
         """Yield sums of these numbers, the likeliest first."""
 
 
-def solve(question: str, turn: Turn, likely: Likely, read_sum: ReadSum) -> Iterator[Delta | ToolCall]:
+def solve(
+    question: str, earlier: Sequence[str], turn: Turn, likely: Likely, read_sum: ReadSum
+) -> Iterator[Delta | ToolCall]:
     """Yield what a turn brings; where it begins with a sum, that is the likeliest for both.
 
-    A turn that begins otherwise is as the model writes it.
+    A turn that begins otherwise is as the model writes it, and so is a sum of numbers that `earlier` turns
+    told: the sum reader has not read them.
     """
-    results = read_sum(Problem.of(question))
     events = turn()
     first = next(events, None)
     if first is None:
         return
-    if (
-        not results
-        or not isinstance(first, ToolCall)
-        or first.tool != "calculate"
-        or is_likeliest(results, first.output)
-    ):
+    results = read_sum(Problem.of(question)) if _is_of_the_question(first, question, earlier) else ()
+    if not results or not isinstance(first, ToolCall) or is_likeliest(results, first.output):
         yield first
         yield from events
         return
@@ -58,3 +56,10 @@ def solve(question: str, turn: Turn, likely: Likely, read_sum: ReadSum) -> Itera
             sums.setdefault(result, each.text)
     best = max(weights, key=weights.__getitem__, default="")
     yield from turn(given=sums.get(best, first.input))
+
+
+def _is_of_the_question(first: Delta | ToolCall, question: str, earlier: Sequence[str]) -> bool:
+    if not isinstance(first, ToolCall) or first.tool != "calculate":
+        return False
+    not_asked = used_numbers([first]) - known_numbers(question)
+    return not (not_asked and not_asked & known_numbers("", earlier))

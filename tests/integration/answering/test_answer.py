@@ -614,6 +614,31 @@ def test_a_difference_below_nothing_is_turned(ask: Ask) -> None:
     assert last(ask(says_a_sum("2-8"), PROBLEM, **how)).text == "The answer is 6."
 
 
+@pytest.mark.parametrize(
+    ("before", "question", "expression", "right"),
+    [
+        ("Anna has 25 eggs.", "Ben has 8 and Carl has 2. How many do all three have?", "25+8+2", "35"),
+        ("A hat costs 15 crowns.", "I buy 2 hats and a scarf for 8 crowns. What do I pay?", "2*15+8", "38"),
+        ("Ada likes eggs.", PROBLEM, "8+5-2", "6"),
+    ],
+)
+def test_a_sum_of_numbers_of_earlier_turns_is_left_as_the_model_writes_it(
+    ask: Ask, before: str, question: str, expression: str, right: str
+) -> None:
+    """The sum reader has not read those: it makes something of the last question's alone."""
+    answer = last(
+        ask(
+            says_a_sum(expression),
+            [user(before), assistant("I see."), user(question)],
+            mode="never",
+            read=finds(""),
+            read_sum=thinks((6, 0.9), (10, 0.05)),
+            sums=sums_of([("8-2", 0.1), ("8+2", 0.1)]),
+        )
+    )
+    assert answer.text == f"The answer is {right}."
+
+
 def sums_of(likely: Sequence[tuple[str, float]]) -> list[LikelySum]:
     """Return sums with how likely they are."""
     return [LikelySum(text, log(share)) for text, share in likely]
