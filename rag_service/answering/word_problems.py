@@ -1,5 +1,6 @@
 """Sums of numbers that stand in the question: model and sum reader decide together which is computed."""
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from rag_service.answering.sums import MOST_STEPS, is_likeliest, known_numbers, 
 from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.quantities import Problem
 from rag_service.retrieval.readings import ReadSum
+
+_COUNTS = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
 
 
 class Turn(Protocol):
@@ -31,14 +34,14 @@ def solve(
 ) -> Iterator[Delta | ToolCall]:
     """Yield what a turn brings; where it begins with a sum, that is the likeliest for both.
 
-    A turn that begins otherwise is as the model writes it, and so is a sum of numbers that `earlier` turns
-    told: the sum reader has not read them.
+    A turn that begins otherwise is as the model writes it, and so is what the sum reader can not judge: a sum
+    of numbers that `earlier` turns told, and one below nothing that is not how many or how much.
     """
     events = turn()
     first = next(events, None)
     if first is None:
         return
-    results = read_sum(Problem.of(question)) if _is_of_the_question(first, question, earlier) else ()
+    results = read_sum(Problem.of(question)) if _is_to_be_judged(first, question, earlier) else ()
     if not results or not isinstance(first, ToolCall) or is_likeliest(results, first.output):
         yield first
         yield from events
@@ -58,8 +61,10 @@ def solve(
     yield from turn(given=sums.get(best, first.input))
 
 
-def _is_of_the_question(first: Delta | ToolCall, question: str, earlier: Sequence[str]) -> bool:
+def _is_to_be_judged(first: Delta | ToolCall, question: str, earlier: Sequence[str]) -> bool:
     if not isinstance(first, ToolCall) or first.tool != "calculate":
+        return False
+    if first.output.startswith("-") and not _COUNTS.search(question):
         return False
     not_asked = used_numbers([first]) - known_numbers(question)
     return not (not_asked and not_asked & known_numbers("", earlier))

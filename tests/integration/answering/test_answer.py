@@ -614,6 +614,13 @@ def test_a_difference_below_nothing_is_turned(ask: Ask) -> None:
     assert last(ask(says_a_sum("2-8"), PROBLEM, **how)).text == "The answer is 6."
 
 
+def test_what_may_be_below_nothing_is_left_as_the_model_writes_it(ask: Ask) -> None:
+    """Degrees are; the sum reader knows differences without a sign alone."""
+    question = "It was 2 degrees in the evening, and at night 8 degrees colder. What was the temperature?"
+    how = {"mode": "never", "read": finds(""), "read_sum": thinks((6, 0.9)), "sums": sums_of([("8-2", 0.5)])}
+    assert last(ask(says_a_sum("2-8"), question, **how)).text == "The answer is -6."
+
+
 @pytest.mark.parametrize(
     ("before", "question", "expression", "right"),
     [
