@@ -53,7 +53,7 @@ class CollectionSummary:
 class Leftovers:
     """What a deleted collection leaves outside the database, to be removed after the commit."""
 
-    originals: tuple[str, ...]  # sha256 of bytes that no document refers to any more
+    originals: tuple[str, ...]  # sha256 of its bytes, which other documents may use
     generations: tuple[str, ...]  # ids, each the name of a folder
 
 
@@ -223,15 +223,15 @@ def delete_collection(session: Session, collection_id: str) -> Leftovers:
     collection_id = find_collection(session, collection_id).id
     _lock_whole(session, collection_id)
     versions = select(DocumentVersion.sha256).where(DocumentVersion.collection_id == collection_id)
-    originals = set(session.scalars(versions.distinct()))
+    # Others may use the same bytes, or give them up at this moment: who removes the files looks.
+    originals = sorted(session.scalars(versions.distinct()))
     generations = session.scalars(
         select(Generation.id).where(Generation.collection_id == collection_id)
     ).all()
     _free_jobs_of_others(session, collection_id)
     session.execute(delete(Collection).where(Collection.id == collection_id))
-    unused = sorted(originals - _still_used(session, originals))
-    note_unused(session, unused)
-    return Leftovers(originals=tuple(unused), generations=tuple(generations))
+    note_unused(session, originals)
+    return Leftovers(originals=tuple(originals), generations=tuple(generations))
 
 
 def checked_name(name: str) -> str:
@@ -355,13 +355,3 @@ def _jobs(collection_id: str) -> Select[str]:
         .where(or_(Job.collection_id == collection_id, Job.id.in_(of_documents)))
         .order_by(Job.id)
     )
-
-
-def _still_used(session: Session, originals: Iterable[str]) -> set[str]:
-    """Bytes are addressed by hash, so that another collection may hold the same ones."""
-    wanted = list(originals)
-    used: set[str] = set()
-    for start in range(0, len(wanted), 500):
-        some = DocumentVersion.sha256.in_(wanted[start : start + 500])
-        used.update(session.scalars(select(DocumentVersion.sha256).where(some)))
-    return used

@@ -130,13 +130,15 @@ def drop_originals(database: Database, originals: Originals, hashes: Iterable[st
     waiting = iter(sorted(set(hashes)))  # in one order, so that two such transactions never wait in a circle
     while some := list(islice(waiting, _AT_ONCE)):
         with database.write() as session:
-            dropped += sum(_drop_original(session, originals, sha256) for sha256 in some)
+            for sha256 in some:
+                lock_bytes(session, sha256)
+            # Before the looks: who leaves bytes unused after one, and is killed, has noted it for the next.
             session.execute(delete(UnusedOriginal).where(UnusedOriginal.sha256.in_(some)))
+            dropped += sum(_drop_original(session, originals, sha256) for sha256 in some)
     return dropped
 
 
 def _drop_original(session: Session, originals: Originals, sha256: str) -> bool:
-    lock_bytes(session, sha256)
     used = session.scalar(
         select(DocumentVersion.document_id).where(DocumentVersion.sha256 == sha256).limit(1)
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from corpus.collections import Leftovers, create_collection, delete_collection
 from corpus.database import Database
@@ -15,7 +15,7 @@ from corpus.errors import DocumentNotFound
 from corpus.follower import Follower
 from corpus.models import Chunk, Document, Job, UnusedOriginal
 from corpus.originals import Originals
-from indexer.deletion import delete_document, remove_document
+from indexer.deletion import delete_document, drop_noted_originals, drop_originals, remove_document
 from indexer.intake import accept_upload, add_to_job, take_in
 from indexer.jobs import create_job
 from indexer.uploads import Upload
@@ -155,6 +155,50 @@ def test_what_a_killed_deletion_left_of_bytes_goes_with_the_next_worker(
     assert len(living) == DOCUMENTS - 1
     with database.read() as session:
         assert session.scalars(select(UnusedOriginal)).all() == []
+
+
+def test_what_another_deletion_leaves_while_one_looks_stays_noted(
+    postgresql_url: str, originals: Originals
+) -> None:
+    """It commits when the one has seen that its bytes are used, and is killed before it looks itself."""
+    database = Database(postgresql_url)
+    with database.write() as session:
+        collection = create_collection(session, name="default", embedder=FakeEmbedder()).id
+    document = take_in(database, originals, b"sledge", Upload(collection)).document.id
+    (sha256,) = originals.hashes()
+    looks: list[str] = []
+
+    def delete(*about: object) -> None:
+        if "FROM document_versions" in str(about[2]) and not looks:
+            looks.append(str(about[2]))
+            with database.write() as session:
+                delete_document(session, document)
+
+    event.listen(database.engine, "after_cursor_execute", delete)
+    assert drop_originals(database, originals, [sha256]) == 0
+    assert looks
+    assert drop_noted_originals(database, originals) == 1
+    assert list(originals.hashes()) == []
+    database.close()
+
+
+def test_bytes_of_two_collections_that_are_deleted_at_once_go(
+    postgresql_url: str, originals: Originals
+) -> None:
+    """Neither deletion sees the other one, and each takes the bytes for used by the other's."""
+    database = Database(postgresql_url)
+    with database.write() as session:
+        names = [create_collection(session, name=name, embedder=FakeEmbedder()).id for name in ("a", "b")]
+    for collection in names:
+        take_in(database, originals, b"sledge", Upload(collection))
+    with database.write() as one:
+        left = [delete_collection(one, names[0])]
+        with database.write() as other:
+            left.append(delete_collection(other, names[1]))
+        drop_originals(database, originals, left[1].originals)
+    drop_originals(database, originals, left[0].originals)
+    assert list(originals.hashes()) == []
+    database.close()
 
 
 def test_deleting_a_document_that_is_not_there_says_so(database: Database, originals: Originals) -> None:
