@@ -83,8 +83,9 @@ def _candidates(session: Session, job_id: str) -> list[Candidate]:
     if running:
         return running
     moment = now()
-    # What failed in the future failed before the clock was set back.
-    rested = or_(JobItem.attempts == 0, JobItem.updated_at < moment - _BACKOFF, JobItem.updated_at > moment)
+    # What failed in the future failed before the clock was set back; a little, by another machine's clock.
+    long_ago, ahead = JobItem.updated_at < moment - _BACKOFF, JobItem.updated_at > moment + _BACKOFF
+    rested = or_(JobItem.attempts == 0, long_ago, ahead)
     return _items(session, JobItem.job_id == job_id, JobItem.state == "queued", rested)
 
 

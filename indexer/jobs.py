@@ -268,7 +268,7 @@ def _rests(job: Job) -> bool:
     if revived_at is None:
         return False
     rest = min(timedelta(seconds=2 ** int(job.options[_REVIVED])), _LONGEST_REST)
-    return timedelta(0) <= now() - datetime.fromisoformat(revived_at) < rest  # the clock may be set back
+    return abs(now() - datetime.fromisoformat(revived_at)) < rest  # the clock may be set back
 
 
 def waiting_uploads(session: Session, *, at_most: int) -> int:

@@ -124,6 +124,17 @@ def test_a_clock_that_is_set_back_does_not_hold_a_document_up(database: Database
     assert 0 in claim(database, job_id)
 
 
+def test_a_failure_that_another_machine_has_noted_rests_all_the_same(database: Database, job_id: str) -> None:
+    """Its clock is half a second ahead; three tries in a row are no more than one."""
+    first = work_on(database, job_id)[0]
+    with database.write() as session:
+        record_failure(session, Failure(first, "the disk is busy", permanent=False))
+        session.execute(update(JobItem).where(JobItem.state == "running").values(state="done"))
+        ahead = {"updated_at": now() + timedelta(seconds=0.5)}
+        session.execute(update(JobItem).where(JobItem.position == 0).values(ahead))
+    assert 0 not in claim(database, job_id)
+
+
 @pytest.mark.parametrize("permanent", [True, False])
 def test_a_failure_of_something_deleted_meanwhile_is_no_failure(
     database: Database, job_id: str, *, permanent: bool
