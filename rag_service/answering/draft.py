@@ -59,11 +59,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer or a refusal. `in_context` are the chunk ids of the passages that the model read."""
+    """An answer or a refusal. `in_context` are the chunk ids of the passages that the model read.
+
+    `cut_off`: the model had used up `max_tokens` before its end; tries that were given up do not count.
+    """
 
     id: str
     refusal: RefusalReason | None
     text: str
+    cut_off: bool
     reasoning: str | None
     rewritten_query: str | None
     citations: tuple[Citation, ...]
@@ -89,6 +93,7 @@ class Attempt:
     """What a model wrote in one try, what it had read by then, and the tools it used."""
 
     text: str
+    cut_off: bool
     marked_refusal: bool
     reasoning: str
     read: tuple[Passage, ...]
@@ -112,6 +117,7 @@ class Draft:
     told: tuple[Told, ...] = ()  # what a reader takes for the answer in the best sentences
     joined: Joined | None = None  # what two passages tell together, as long as that may be the answer
     text: str = ""
+    cut_off: bool = False  # by `max_tokens`
     withheld: bool = False  # until it was checked
     reasoning: str = ""
     marked_refusal: bool = False
@@ -145,12 +151,18 @@ class Draft:
     def attempt(self) -> Attempt:
         """What was written so far."""
         return Attempt(
-            self.text, self.marked_refusal, self.reasoning, self.read, self.tool_calls, self.transcript
+            self.text,
+            self.cut_off,
+            self.marked_refusal,
+            self.reasoning,
+            self.read,
+            self.tool_calls,
+            self.transcript,
         )
 
     def go_back_to(self, attempt: Attempt) -> None:
         """Forget what was written since; what that took in tokens and time stays counted."""
-        self.text, self.marked_refusal = attempt.text, attempt.marked_refusal
+        self.text, self.cut_off, self.marked_refusal = attempt.text, attempt.cut_off, attempt.marked_refusal
         self.reasoning, self.transcript = attempt.reasoning, attempt.transcript
         self.read, self.tool_calls = attempt.read, attempt.tool_calls
 
@@ -172,6 +184,7 @@ class Draft:
             id=new_id("ans"),
             refusal=refusal,
             text=text,
+            cut_off=self.cut_off,
             reasoning=take_markers(self.reasoning.strip())[0] or None,
             rewritten_query=self.rewritten_query,
             citations=cited.citations if cited else (),

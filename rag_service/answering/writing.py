@@ -49,6 +49,7 @@ class Writing:
                         yield event
             finally:  # whoever reads may have had enough
                 draft.read, draft.tool_calls = tuple(loop.passages), tuple(loop.calls)
+                draft.cut_off = loop.end == "length"
                 draft.usage, draft.transcript = draft.usage.plus(turn.usage), turn.transcript
         if loop.end == "cancelled":
             raise GenerationCancelled("Nobody waits for this answer any more.")

@@ -181,7 +181,9 @@ def _refusal(finished: Finished) -> RefusalOut | None:
 def _finish_reason(finished: Finished, chat: ChatIn) -> FinishReason:
     if any(stop in finished.answer.text for stop in chat.stops):
         return "stop"
-    return "length" if finished.answer.usage.completion_tokens >= _max_tokens(chat) else "stop"
+    answer = finished.answer  # of an untrained model's own, smaller limit the client knows nothing
+    at_limit = answer.cut_off and answer.usage.completion_tokens >= _max_tokens(chat)
+    return "length" if at_limit else "stop"
 
 
 def _max_tokens(chat: ChatIn) -> int:

@@ -599,6 +599,17 @@ def test_of_a_word_problem_the_likeliest_sum_for_both_is_carried_out(
     assert [call.output for call in answer.tool_calls] == [right]
 
 
+def test_tries_that_were_given_up_do_not_use_up_an_answer_s_tokens(ask: Ask) -> None:
+    """Both are counted, and each has as many as it may; what is cut off says so."""
+    how = {"mode": "never", "read": finds(""), "read_sum": thinks((6, 0.9)), "sums": sums_of([("8-2", 0.5)])}
+    answer = last(ask(says_a_sum("8+5-2"), PROBLEM, sampling=Sampling(max_tokens=2), **how))
+    assert answer.text == "The answer is 6."
+    assert answer.usage.completion_tokens >= 2
+    assert not answer.cut_off
+    said = [Delta("text", "First: "), Delta("text", "8. "), Delta("text", "Then")]
+    assert last(ask(said, PROBLEM, sampling=Sampling(max_tokens=2), **how)).cut_off
+
+
 def test_what_is_no_sum_at_first_is_left_as_the_model_writes_it(ask: Ask) -> None:
     """Words come before its sum, or it says none, or the calculator can not compute it."""
     said = [Delta("text", "First: "), Delta("text", "8.")]

@@ -104,6 +104,15 @@ def test_the_text_ends_before_a_stop(
     assert [citation["end"] for citation in last["citations"]] == [len(expected)] * ("[1]" in expected)
 
 
+def test_an_answer_that_is_cut_off_says_so(client: TestClient, model: str) -> None:
+    """And one that ends with its last token that it may have does not."""
+    used = chat(client, model)["usage"]["completion_tokens"]
+    reasons = [
+        chat(client, model, max_tokens=most)["choices"][0]["finish_reason"] for most in (used - 1, used)
+    ]
+    assert reasons == ["length", "stop"]
+
+
 def test_request_of_a_front_end_is_taken(client: TestClient, model: str) -> None:
     """Fields that we do not know, content in parts, turns of other roles: all as Open WebUI sends them."""
     body: dict[str, object] = {
