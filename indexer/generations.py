@@ -170,9 +170,9 @@ def unembedded_chunks(generation: Generation) -> ColumnElement[bool]:
 def superseded_generations(session: Session, collection_id: str) -> list[str]:
     """Return the generations that are of no more use.
 
-    Those are failed ones, and all retired ones but two: the last one of the embedder and chunking that serve,
-    and the last one of others. The latter goes a week after it served: for as long as it is kept, every
-    document is embedded twice. Compactions in that week do not cost it.
+    Those are failed ones, and all retired ones but two: the last one of the embedder, chunking and index
+    type that serve, and the last one of others. The latter goes a week after it served: for as long as it is
+    kept, every document may be embedded twice. Compactions in that week do not cost it.
     """
     generations = list_generations(session, collection_id)
     served = [each for each in generations if each.state in {"active", "retired"}]
@@ -183,7 +183,7 @@ def superseded_generations(session: Session, collection_id: str) -> list[str]:
 
 
 def former_generation(session: Session, collection_id: str) -> Generation | None:
-    """Return what a rollback goes back to: the last of another embedder or chunking, else the last."""
+    """Return what a rollback goes back to: the last of other embedder, chunking or index, else the last."""
     generations = list_generations(session, collection_id)
     active = next((each for each in generations if each.state == "active"), None)
     retired = [each for each in generations if each.state == "retired"]
@@ -204,7 +204,9 @@ def _kept_for_rollback(served: Sequence[Generation], active: Generation) -> set[
 
 
 def _are_alike(one: Generation, other: Generation) -> bool:
-    return (one.embedder, one.chunking) == (other.embedder, other.chunking)
+    """Tell whether a compaction may have made one of the other."""
+    made_of = [(each.embedder, each.chunking, each.index_type) for each in (one, other)]
+    return made_of[0] == made_of[1]
 
 
 def discard_generation(session: Session, generation_id: str) -> None:

@@ -338,6 +338,24 @@ def test_compactions_do_not_cost_what_a_rollback_goes_back_to(
         assert active_generation(session, collection).id == first
 
 
+def test_a_rollback_undoes_a_reindex_that_changed_the_index_alone(
+    worker: Worker, database: Database, collection: str
+) -> None:
+    """It goes back to what was searched otherwise, and not to the embedder before."""
+    for choice in ({"embedder": NEW}, {"embedder": NEW, "index_type": "flat"}):
+        with database.write() as session:
+            before = active_generation(session, collection).id
+            job_id = request_reindex(session, collection, **choice).id  # type: ignore[arg-type]
+        assert worker.wait(job_id, timeout_s=60).status == "completed"
+    with database.write() as session:
+        job_id = request_compaction(session, collection).id
+    assert worker.wait(job_id, timeout_s=60).status == "completed"
+    with database.read() as session:
+        former = former_generation(session, collection)
+        assert former is not None
+        assert former.id == before
+
+
 def test_a_reindex_whose_embedder_is_missing_fails_and_says_so(
     worker: Worker, database: Database, collection: str
 ) -> None:
