@@ -12,6 +12,7 @@ from rag_service.answering.tools import ToolCall
 from rag_service.retrieval.quantities import Problem
 from rag_service.retrieval.readings import ReadSum
 
+_SPACES = re.compile(r"\s+")
 _COUNTS = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
 
 
@@ -35,7 +36,8 @@ def solve(
     """Yield what a turn brings; where it begins with a sum, that is the likeliest for both.
 
     A turn that begins otherwise is as the model writes it, and so is what the sum reader can not judge: a sum
-    of numbers that `earlier` turns told, and one below nothing that is not how many or how much.
+    that stands in the question as it is, one of numbers that `earlier` turns told, and one below nothing that
+    is not how many or how much.
     """
     events = turn()
     first = next(events, None)
@@ -65,6 +67,8 @@ def _is_to_be_judged(first: Delta | ToolCall, question: str, earlier: Sequence[s
     if not isinstance(first, ToolCall) or first.tool != "calculate":
         return False
     if first.output.startswith("-") and not _COUNTS.search(question):
+        return False
+    if len(used_numbers([first])) > 1 and _SPACES.sub("", first.input) in _SPACES.sub("", question):
         return False
     not_asked = used_numbers([first]) - known_numbers(question)
     return not (not_asked and not_asked & known_numbers("", earlier))

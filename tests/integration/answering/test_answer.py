@@ -625,6 +625,16 @@ def test_a_difference_below_nothing_is_turned(ask: Ask) -> None:
     assert last(ask(says_a_sum("2-8"), PROBLEM, **how)).text == "The answer is 6."
 
 
+def test_a_sum_that_the_question_spells_out_is_left_as_it_is(ask: Ask) -> None:
+    """Nothing is to be read there; the sum reader is not asked, and nothing is looked for."""
+
+    def read_sum(_problem: Problem) -> Results:
+        raise AssertionError("It is asked.")
+
+    how = {"mode": "never", "read": finds(""), "read_sum": read_sum, "sums": sums_of([("8-2", 0.5)])}
+    assert last(ask(says_a_sum("8+5-2"), "What is 8 + 5 - 2?", **how)).text == "The answer is 11."
+
+
 def test_what_may_be_below_nothing_is_left_as_the_model_writes_it(ask: Ask) -> None:
     """Degrees are; the sum reader knows differences without a sign alone."""
     question = "It was 2 degrees in the evening, and at night 8 degrees colder. What was the temperature?"
