@@ -5,6 +5,7 @@ gone from the database, and tombstones tell the indexes. Its bytes are removed a
 noted them (`UnusedOriginal`): what a crash in between leaves, the next worker removes.
 """
 
+import logging
 from collections.abc import Iterable
 from itertools import islice
 
@@ -27,6 +28,7 @@ from corpus.models import (
 )
 from corpus.originals import Originals
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 64  # files a transaction: others wait for the lock that long
 _DELETED = "The document was deleted before it was read."
 
@@ -124,7 +126,8 @@ def drop_originals(database: Database, originals: Originals, hashes: Iterable[st
     """Remove bytes that no document refers to; return how many files that were.
 
     An upload of the same bytes may be under way: it has stored them and is about to commit its row.
-    Both sides hold the lock of the bytes, and the upload looks for the file once more under it.
+    Both sides hold the lock of the bytes, and the upload looks for the file once more under it. A file that
+    can not be removed stays noted, and holds up no other.
     """
     dropped = 0
     waiting = iter(sorted(set(hashes)))  # in one order, so that two such transactions never wait in a circle
@@ -134,7 +137,12 @@ def drop_originals(database: Database, originals: Originals, hashes: Iterable[st
                 lock_bytes(session, sha256)
             # Before the looks: who leaves bytes unused after one, and is killed, has noted it for the next.
             session.execute(delete(UnusedOriginal).where(UnusedOriginal.sha256.in_(some)))
-            dropped += sum(_drop_original(session, originals, sha256) for sha256 in some)
+            for sha256 in some:
+                try:
+                    dropped += _drop_original(session, originals, sha256)
+                except OSError as error:
+                    _log.warning("the bytes of %s can not be removed yet: %s", sha256, error)
+                    note_unused(session, [sha256])
     return dropped
 
 

@@ -157,6 +157,31 @@ def test_what_a_killed_deletion_left_of_bytes_goes_with_the_next_worker(
         assert session.scalars(select(UnusedOriginal)).all() == []
 
 
+@pytest.mark.usefixtures("collection")
+def test_a_file_that_can_not_be_removed_holds_up_no_other(
+    database: Database, originals: Originals, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stays noted, and goes when it can be removed."""
+    hashes = sorted(originals.hashes())[:3]
+    with database.write() as session:
+        for document in session.scalars(select(Document.id).where(Document.sha256.in_(hashes))).all():
+            delete_document(session, document)
+
+    class Stuck(Originals):
+        def delete(self, sha256: str) -> None:
+            if sha256 == hashes[0]:
+                raise PermissionError("Read-only.")
+            super().delete(sha256)
+
+    assert drop_originals(database, Stuck(originals.folder), hashes) == 2
+    assert hashes[0] in caplog.text
+    with database.read() as session:
+        assert session.scalars(select(UnusedOriginal.sha256)).all() == hashes[:1]
+    assert drop_noted_originals(database, originals) == 1
+    with database.read() as session:
+        assert session.scalars(select(UnusedOriginal.sha256)).all() == []
+
+
 def test_what_another_deletion_leaves_while_one_looks_stays_noted(
     postgresql_url: str, originals: Originals
 ) -> None:
