@@ -114,7 +114,7 @@ def train_reader(
     for step, batch in enumerate(batches):
         began = time.monotonic()
         for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * _share(step, len(batches), plan.warmup)
+            group["lr"] = plan.learning_rate * rate_share(step, len(batches), plan.warmup)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=bool(halves)):
             starts, ends, relevance = model(batch)
         span, judged = losses(batch, starts.float(), ends.float(), relevance.float())
@@ -271,7 +271,7 @@ def batch_numbers(examples: Sequence[ReaderExample], batch_tokens: int, seed: in
         yield from ([pool[n] for n in batch] for batch in batches)
 
 
-def _share(step: int, steps: int, warmup: float) -> float:
+def rate_share(step: int, steps: int, warmup: float) -> float:
     """Return the share of the learning rate: up in a line, then down in a line to nothing."""
     first = max(1, round(warmup * steps))
     return min((step + 1) / first, (steps - step) / max(1, steps - first))

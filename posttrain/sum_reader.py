@@ -17,8 +17,9 @@ from torch.nn import functional
 from transformers import BertModel
 
 from corpus.four_bits import pack, packs
+from corpus.text_encoding import batches_by_length
 from posttrain.data.sum_problems import SolvedProblem, Step
-from posttrain.reader import ReaderInTraining, load_into
+from posttrain.reader import ReaderInTraining, load_into, rate_share
 from rag_service.retrieval.quantities import CONSTANTS, ProblemRow
 from rag_service.retrieval.reader import CONFIG_FILE, WORDS, ReaderConfig
 from rag_service.retrieval.sum_heads import Operation, SumHeads
@@ -105,7 +106,7 @@ def train_sum_reader(
     for step, batch in enumerate(batches):
         began = time.monotonic()
         for group in optimizer.param_groups:
-            group["lr"] = group["full"] * _share(step, len(batches), plan.warmup)
+            group["lr"] = group["full"] * rate_share(step, len(batches), plan.warmup)
         loss = steps_loss(model, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's annotation lacks it
@@ -166,13 +167,10 @@ def _padded(example: SumExample, step: Step, given: int) -> Step:
 def _batches(examples: Sequence[SumExample], batch_tokens: int, random: Random) -> Iterator[list[SumExample]]:
     order = random.sample(list(examples), len(examples))
     for start in range(0, len(order), _POOL):
-        batches: list[list[SumExample]] = [[]]
-        for example in sorted(order[start : start + _POOL], key=lambda each: each.length):
-            if batches[-1] and example.length * (len(batches[-1]) + 1) > batch_tokens:
-                batches.append([])
-            batches[-1].append(example)
+        pool = order[start : start + _POOL]
+        batches = list(batches_by_length([each.length for each in pool], batch_tokens))
         random.shuffle(batches)
-        yield from batches
+        yield from ([pool[number] for number in batch] for batch in batches)
 
 
 def _optimizer(model: SumReaderInTraining, plan: SumPlan) -> torch.optim.Optimizer:
@@ -190,9 +188,3 @@ def _optimizer(model: SumReaderInTraining, plan: SumPlan) -> torch.optim.Optimiz
 
 def _is_layer(name: str) -> bool:
     return name.startswith("bert.") and not name.endswith(WORDS)
-
-
-def _share(step: int, steps: int, warmup: float) -> float:
-    """Return the share of the learning rate: up in a line, then down in a line to nothing."""
-    first = max(1, round(warmup * steps))
-    return min((step + 1) / first, (steps - step) / max(1, steps - first))

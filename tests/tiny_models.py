@@ -1,14 +1,18 @@
 """A tiny tokenizer and a tiny Llama with random weights, made in a moment: real parts, small."""
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
+from corpus.embedding import find_model
 from rag_service.answering.template import OwnTemplate
 from rag_service.answering.vocabulary import Vocabulary
+from rag_service.retrieval.reader import BASE
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>")
 CHAT_TEMPLATE = (
@@ -20,6 +24,18 @@ _TEXTS = (
     "The station has two generators. Each burns 14 litres an hour. <|im_start|> <|im_end|> [1] end start im_",
     "Wie heißt der Koch? SEARCH_START> SEARCH_END> RESULT CALC THINK system user assistant",
 )
+
+
+def write_tiny_encoder(folder: Path, width: int) -> Path:
+    """Write a sentence encoder of one narrow layer with the tokenizer of the shipped one; always the same."""
+    shutil.copytree(find_model(BASE), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    shape = json.loads((folder / "config.json").read_text())
+    shape |= {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    (folder / "config.json").write_text(json.dumps(shape))
+    torch.manual_seed(0)
+    model = BertModel(BertConfig(**shape), add_pooling_layer=False)
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 def tiny_tokenizer() -> Tokenizer:

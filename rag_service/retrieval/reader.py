@@ -135,7 +135,17 @@ def load_reader(folder: Path) -> Reader:
         ModelHashMismatch: it was trained from other weights than those that are installed.
         ModelError: it is damaged.
     """
+    return Reader(folder, embedder_of(folder))
+
+
+def embedder_of(folder: Path) -> Path:
+    """Return the folder of the embedder that what is in `folder` was trained from.
+
+    Raises:
+        ModelNotFound: the folder does not say which; or that one is not installed.
+        ModelHashMismatch: the one that is installed has other weights.
+    """
     config, base = ReaderConfig.read(folder / CONFIG_FILE), find_model(BASE)
     if hash_weights(base) != config.base_sha256:
         raise ModelHashMismatch(f"The reader in {folder} was trained from other weights than {BASE} has.")
-    return Reader(folder, base)
+    return base

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from corpus.bert_encoder import BertConfig, BertNetwork, read_tensors
-from corpus.embedding import find_model, hash_weights
-from corpus.errors import ModelError, ModelHashMismatch
+from corpus.errors import ModelError
 from corpus.four_bits import Unpacking
 from rag_service.retrieval.quantities import Problem, ProblemRow, ProblemTokenizer, Results, is_readable
-from rag_service.retrieval.reader import BASE, CONFIG_FILE, WORDS, ReaderConfig
+from rag_service.retrieval.reader import WORDS, embedder_of
 from rag_service.retrieval.sum_heads import Operation, SumHeads
 
 FILES = "sums*.safetensors"
@@ -92,6 +91,7 @@ class SumReader:
         made, scores, places = self._heads.pairs(usable, torch.ones(usable.shape[:2], dtype=torch.bool))
         logs = scores.flatten(1).log_softmax(1)
         best = logs.topk(min(2 * _WIDTH, logs.shape[1]), 1)
+        firsts, seconds = places.tolist()
         longer: list[tuple[float, int, int, int, Fraction]] = []
         for number, begun in enumerate(beams):
             for log, choice in zip(best.values[number].tolist(), best.indices[number].tolist(), strict=True):
@@ -100,8 +100,7 @@ class SumReader:
                     choice // 2 % len(Operation),
                     choice % 2,
                 )
-                first, second = (begun.values[place] for place in places[:, pair].tolist())
-                result = Operation(operation).of(first, second)
+                result = Operation(operation).of(begun.values[firsts[pair]], begun.values[seconds[pair]])
                 if result is None:
                     continue
                 if done:
@@ -128,7 +127,4 @@ def load_sum_reader(folder: Path) -> SumReader:
         ModelHashMismatch: it was trained from other weights than those that are installed.
         ModelError: it is damaged.
     """
-    config, base = ReaderConfig.read(folder / CONFIG_FILE), find_model(BASE)
-    if hash_weights(base) != config.base_sha256:
-        raise ModelHashMismatch(f"The sum reader in {folder} was trained from other weights than {BASE} has.")
-    return SumReader(folder, base)
+    return SumReader(folder, embedder_of(folder))

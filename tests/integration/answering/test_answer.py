@@ -465,12 +465,12 @@ def test_earlier_turns_give_way_to_the_passages(ask: Ask) -> None:
 SUM = "How many litres of diesel do the two generators of the Vostrel station burn together?"
 
 
-def computes(expression: str) -> Speaker:
+def computes(expression: str, saying: str = "{} litres [1].") -> Speaker:
     """Return a speaker that computes this, and says the result."""
 
     def speak(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
         if parts and parts[-1].type == "calculate_result":
-            return [Delta("text", f"{parts[-1].text} litres [1].")]
+            return [Delta("text", saying.format(parts[-1].text))]
         return [Call("calculate", expression)]
 
     return speak
@@ -560,14 +560,8 @@ PROBLEM = "Ada has 8 eggs and 5 cups. She sells 2 eggs. How many eggs are left?"
 
 
 def says_a_sum(expression: str) -> Speaker:
-    """Return a speaker that computes this, and says the result."""
-
-    def speak(_messages: Sequence[Message], parts: Sequence[Part]) -> list[Delta | Call]:
-        if parts and parts[-1].type == "calculate_result":
-            return [Delta("text", f"The answer is {parts[-1].text}.")]
-        return [Call("calculate", expression)]
-
-    return speak
+    """Return a speaker that computes this, and says the result without a source."""
+    return computes(expression, "The answer is {}.")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
+from transformers import MPNetConfig, MPNetModel
 
 from corpus.bert_encoder import BertConfig as ServedConfig
 from corpus.bert_encoder import BertNetwork
-from corpus.embedding import find_model, hash_weights
+from corpus.embedding import hash_weights
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from posttrain.data.reading import SQUAD, grounded_record
 from posttrain.larger_reader import Teacher, as_bert, save_larger, write_teacher
@@ -34,10 +33,11 @@ from posttrain.recipes.distilled_reader import read_pairs, write_pairs
 from rag_service.answering.conversation import Record, SourcePassage, user
 from rag_service.retrieval.pairs import MOST_TOKENS, PairTokenizer
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.reader import BASE, WORDS, Reader, ReaderConfig, load_reader, read_shards
+from rag_service.retrieval.reader import WORDS, Reader, ReaderConfig, load_reader, read_shards
 from rag_service.retrieval.readers import read_closely
 from rag_service.retrieval.readings import Read, Reading
 from tests.passages import passage
+from tests.tiny_models import write_tiny_encoder
 
 TEXT = "Agnes burns 13 litres of diesel an hour. Bertil burns 15 litres."
 
@@ -45,15 +45,7 @@ TEXT = "Agnes burns 13 litres of diesel an hour. Bertil burns 15 litres."
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a sentence encoder of one narrow layer, with the tokenizer of the shipped one."""
-    folder = tmp_path_factory.mktemp("base") / "model"
-    shutil.copytree(find_model(BASE), folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    shape = json.loads((folder / "config.json").read_text())
-    shape |= {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
-    (folder / "config.json").write_text(json.dumps(shape))
-    torch.manual_seed(0)
-    model = BertModel(BertConfig(**shape), add_pooling_layer=False)
-    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
+    return write_tiny_encoder(tmp_path_factory.mktemp("base") / "model", 48)
 
 
 def record(number: int, question: str, gold: str) -> Record:

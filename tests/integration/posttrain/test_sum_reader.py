@@ -1,15 +1,11 @@
 """The sum reader on a tiny BERT: that it learns, and is served as it was trained."""
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from transformers import BertConfig, BertModel
 
-from corpus.embedding import find_model, hash_weights
+from corpus.embedding import hash_weights
 from corpus.errors import ModelError, ModelHashMismatch, ModelNotFound
 from posttrain.data.sum_problems import solved
 from posttrain.data.word_problems import word_problems
@@ -23,8 +19,8 @@ from posttrain.sum_reader import (
     train_sum_reader,
 )
 from rag_service.retrieval.quantities import Problem, ProblemTokenizer
-from rag_service.retrieval.reader import BASE
 from rag_service.retrieval.sum_reader import SumReader, load_sum_reader
+from tests.tiny_models import write_tiny_encoder
 
 EGGS = "Ada has 8 eggs. She sells 2 eggs. How many eggs are left?"
 
@@ -32,15 +28,7 @@ EGGS = "Ada has 8 eggs. She sells 2 eggs. How many eggs are left?"
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a sentence encoder of one narrow layer, with the tokenizer of the shipped one."""
-    folder = tmp_path_factory.mktemp("base") / "model"
-    shutil.copytree(find_model(BASE), folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    shape = json.loads((folder / "config.json").read_text())
-    shape |= {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
-    (folder / "config.json").write_text(json.dumps(shape))
-    torch.manual_seed(0)
-    model = BertModel(BertConfig(**shape), add_pooling_layer=False)
-    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
+    return write_tiny_encoder(tmp_path_factory.mktemp("base") / "model", 64)
 
 
 @pytest.fixture(scope="module")
