@@ -46,6 +46,16 @@ def guard_documents() -> Any:  # noqa: ANN401 - same
     return Depends(check)
 
 
+def require_also(request: Request, service: Service, scope: Scope) -> None:
+    """Let a caller pass whose key has a further scope, which only what is asked about tells.
+
+    Raises:
+        ProblemRaised: it has not; a 403.
+    """
+    if service.require_keys and not allows(request.state.scopes, scope):
+        raise _wrong_scope(scope)
+
+
 async def _check(
     request: Request, service: Service, credentials: HTTPAuthorizationCredentials | None, scope: Scope
 ) -> None:
@@ -53,8 +63,9 @@ async def _check(
     if service.require_keys:
         key = await anyio.to_thread.run_sync(_authenticate, service, credentials)
         if not allows(key.scopes, scope):
-            raise ProblemRaised(WRONG_SCOPE, f"This needs a key with the scope {scope!r}.")
+            raise _wrong_scope(scope)
         caller = request.state.caller = key.id
+        request.state.scopes = key.scopes
     if service.rate_limit is not None:
         wait_s = service.rate_limit.wait_s(caller)
         if wait_s:
@@ -63,6 +74,10 @@ async def _check(
                 f"Too many requests a minute; try again in {wait_s:.1f} s.",
                 {"Retry-After": str(math.ceil(wait_s))},
             )
+
+
+def _wrong_scope(scope: Scope) -> ProblemRaised:
+    return ProblemRaised(WRONG_SCOPE, f"This needs a key with the scope {scope!r}.")
 
 
 def _authenticate(service: Service, credentials: HTTPAuthorizationCredentials | None) -> KeyView:

@@ -16,7 +16,7 @@ from rag_service.api import errors
 from rag_service.api.bodies import check_fields, files_of, is_form, read_form, spooled_body
 from rag_service.api.bulk import collection_deleted, known_job, take_in_files, take_in_records
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after, position_after
-from rag_service.api.dependencies import NO_NUL, ServiceDep, require
+from rag_service.api.dependencies import NO_NUL, ServiceDep, require, require_also
 from rag_service.api.errors import KINDS
 from rag_service.api.openapi import events, problems, upload_body
 from rag_service.api.schemas.jobs import (
@@ -149,15 +149,17 @@ async def watch_job(job_id: JobId, service: ServiceDep) -> StreamingResponse:
     summary="Cancel a job",
     responses=problems(_NOT_FOUND, KINDS[Conflict], errors.INVALID),
 )
-def cancel_job(job_id: JobId, service: ServiceDep) -> JobOut:
+def cancel_job(job_id: JobId, request: Request, service: ServiceDep) -> JobOut:
     """Leave out what was not begun; what was read stays. A job that is over stays as it is.
 
-    The new index of a reindex, which is listed here too, is thrown away.
+    The new index of a reindex, which is listed here too, is thrown away; that needs the scope `admin`.
     """
     with service.database.write() as session:
         job = jobs.find_job(session, job_id, lock=True)
-        builds = job.kind in rebuilds.REBUILDS and job.state not in FINISHED
-        cancel = rebuilds.cancel_reindex if builds else jobs.cancel_job
+        rebuild = job.kind in rebuilds.REBUILDS
+        if rebuild:
+            require_also(request, service, "admin")
+        cancel = rebuilds.cancel_reindex if rebuild and job.state not in FINISHED else jobs.cancel_job
         cancel(session, job_id)
     return _read(service, job_id)
 

@@ -117,6 +117,23 @@ def test_keys_open_what_their_scopes_say(data_dir: Path) -> None:
         assert_problem(client.delete("/v1/admin/api_keys/key_none", headers=bearer(admin)), 404)
 
 
+def test_only_an_admin_cancels_a_reindex(data_dir: Path) -> None:
+    """A key that may write documents cancels what it uploads; the index of everybody is not its own."""
+    with running_service(Settings(data_dir=data_dir, require_keys=True)) as client:
+        with service_of(client).database.write() as session:
+            admin = bearer(create_key(session, name="root", scopes={"admin"}).secret)
+            writer = bearer(create_key(session, name="writer", scopes={"documents:write"}).secret)
+        with service_of(client).worker.get().worker._bench.turns.turn(urgent=False):
+            uploaded = client.post("/v1/documents", json={"text": "Ice."}, headers=writer).json()["job"]["id"]
+            body = {"collection": "default", "manual": True}
+            reindex = client.post("/v1/admin/reindexes", json=body, headers=admin).json()["job"]["id"]
+            refused = client.post(f"/v1/ingestion_jobs/{reindex}/cancel", headers=writer)
+            assert_problem(refused, 403, "wrong-scope")
+            for job_id, caller in ((uploaded, writer), (reindex, admin)):
+                cancelled = client.post(f"/v1/ingestion_jobs/{job_id}/cancel", headers=caller)
+                assert cancelled.json()["status"] == "cancelled"
+
+
 def test_rate_limit_turns_away(data_dir: Path) -> None:
     """Above RAG_RATE_LIMIT a caller gets 429 with a time to come back; health stays open."""
     with running_service(Settings(data_dir=data_dir, rate_limit=3)) as client:
