@@ -88,6 +88,7 @@ class Follower:
         self._followed: dict[str, CollectionIndexes] = {}
         self._heads: _Heads | None = None
         self._reached: _Reached | None = None
+        self._times_gone_back = 0
         self._following = threading.Lock()
         self._loading = threading.Lock()
 
@@ -153,31 +154,41 @@ class Follower:
     def _load(self, collection_id: str) -> CollectionIndexes:
         """Build the indexes from one snapshot; other collections are searched and followed meanwhile."""
         with self._loading:
-            found = self._followed.get(collection_id)  # another thread may have been faster
-            if found is not None:
-                return found
-            with self._database.read() as session:
-                generation = active_generation(session, collection_id)
-                loaded = self._build(session, generation, last_change_number(session))
-            with self._following:
-                self._followed[collection_id] = loaded
-                self._reached = None  # its snapshot may be older than what the others have reached
-            return loaded
+            while True:
+                found = self._followed.get(collection_id)  # another thread may have been faster
+                if found is not None:
+                    return found
+                times_gone_back = self._times_gone_back
+                with self._database.read() as session:
+                    generation = active_generation(session, collection_id)
+                    loaded = self._build(session, generation, last_change_number(session))
+                with self._following:
+                    if times_gone_back == self._times_gone_back:  # else: perhaps what is lost since
+                        self._followed[collection_id] = loaded
+                        self._reached = None  # its snapshot may be older than what the others have reached
+                        return loaded
 
     def _catch_up(self, session: Session) -> int:
         heads = _read_heads(session, self._followed)
-        if self._heads is not None and heads.change_number < self._heads.change_number:
+        newest = self._newest_seen()
+        if heads.change_number < newest:
             logger.warning(
                 "the database is older than it was, at change %d after %d; all indexes are built anew",
                 heads.change_number,
-                self._heads.change_number,
+                newest,
             )
             self._followed.clear()
+            self._times_gone_back += 1
             heads = _Heads(heads.change_number, {})
         if heads != self._heads:
             self._follow(session, heads)
             self._heads = heads
         return heads.change_number
+
+    def _newest_seen(self) -> int:
+        """Return the last change number of any snapshot; that of a load may be ahead of all refreshes."""
+        of_loads = max((each.change_number for each in self._followed.values()), default=0)
+        return of_loads if self._heads is None else max(of_loads, self._heads.change_number)
 
     def _follow(self, session: Session, heads: _Heads) -> None:
         changed = _changed_collections(session, self._followed.values())

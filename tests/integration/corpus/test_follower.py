@@ -318,13 +318,45 @@ def test_a_database_that_goes_back_to_an_older_state_is_followed(
     library.add("ice")
     lost = library.add("radio", "diesel")
     check(follower, library)
-    with library.database.write() as session:  # as it was before, without tombstones
-        session.execute(delete(Document).where(Document.id == lost))
-        session.execute(update(ChangeSequence).values(number=ChangeSequence.number - 1))
-    library.documents.remove(lost)
+    go_back(library, lost)
     check(follower, library)
     library.add("penguin")
     check(follower, library)
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_a_load_that_a_return_to_an_older_state_overtakes_is_not_kept(
+    library: Library, follower: Follower, monkeypatch: pytest.MonkeyPatch, *, noticed: bool
+) -> None:
+    """What it has read is lost since, whether a refresh sees that before it is done or only afterwards."""
+    library.add("ice")
+    follower.refresh()
+    lost = library.add("radio", "diesel")
+    build = follower._build
+
+    def build_while_it_goes_back(*given: object) -> object:
+        monkeypatch.undo()
+        if noticed:
+            follower.refresh()
+        built = build(*given)
+        go_back(library, lost)
+        if noticed:
+            follower.refresh()
+        return built
+
+    monkeypatch.setattr(follower, "_build", build_while_it_goes_back)
+    follower.indexes(library.id)
+    check(follower, library)
+    library.add("penguin")
+    check(follower, library)
+
+
+def go_back(library: Library, lost: str) -> None:
+    """Let a database be as it was before its last document came: without tombstones."""
+    with library.database.write() as session:
+        session.execute(delete(Document).where(Document.id == lost))
+        session.execute(update(ChangeSequence).values(number=ChangeSequence.number - 1))
+    library.documents.remove(lost)
 
 
 def test_tombstones_folded_in_before_they_were_seen(library: Library, follower: Follower) -> None:
