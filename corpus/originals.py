@@ -18,6 +18,7 @@ from corpus.errors import DamagedDocument
 _HASH = re.compile("[0-9a-f]{64}")
 _INCOMING = "incoming"
 _STALE_AFTER_S = 3600.0
+_PART_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,13 @@ class Originals:
         self.folder = folder
 
     def store(self, data: bytes | Iterable[bytes]) -> StoredOriginal:
-        """Keep the bytes; when this returns they survive a crash. A second time changes nothing.
+        """Keep the bytes; when this returns they survive a crash, and whatever was kept as them is they.
 
-        Streams: memory does not grow with the size. An exception from `data` leaves no trace. A file that
-        was cut off is replaced.
+        Streams: memory does not grow with the size. An exception from `data` leaves no trace.
         """
         if isinstance(data, bytes):
             known = StoredOriginal(hashlib.sha256(data).hexdigest(), len(data))
-            if self._has(known):
+            if _holds(self.path(known.sha256), data):
                 return known  # without a wait for the disk
         incoming = self.folder / _INCOMING
         incoming.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class Originals:
         data = self.path(sha256).read_bytes()
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DamagedDocument(
-                "Its bytes have changed on the disk since they were uploaded; delete it and upload it again."
+                "Its bytes have changed on the disk since they were uploaded; upload it again to mend them."
             )
         return data
 
@@ -106,15 +106,8 @@ class Originals:
                 continue  # its writer, or another sweep, was faster
         return removed
 
-    def _has(self, stored: StoredOriginal) -> bool:
-        try:
-            return self.path(stored.sha256).stat().st_size == stored.size
-        except FileNotFoundError:  # perhaps since a moment ago
-            return False
-
     def _publish(self, temporary: Path, stored: StoredOriginal) -> None:
-        if self._has(stored):
-            return
+        """Put a file that is on the disk in the place of what is there, which a disk may have damaged."""
         final = self.path(stored.sha256)
         folder_is_new = not final.parent.exists()
         final.parent.mkdir(exist_ok=True)
@@ -122,6 +115,18 @@ class Originals:
         _sync_folder(final.parent)
         if folder_is_new:
             _sync_folder(self.folder)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Tell whether a file can be read and has exactly these bytes."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != len(data):
+                return False
+            parts = range(0, len(data), _PART_BYTES)
+            return all(file.read(_PART_BYTES) == data[start : start + _PART_BYTES] for start in parts)
+    except OSError:  # it is not there, perhaps since a moment ago; or the disk fails
+        return False
 
 
 def _write(descriptor: int, data: Iterable[bytes]) -> StoredOriginal:

@@ -62,8 +62,9 @@ def take_in(
         originals: where the bytes go.
         data: the bytes.
         upload: what the client says about them.
-        on_duplicate: if the collection has the same bytes: `skip` them, `replace` title and metadata
-            and read them again, or raise an `error`. The same external id with new bytes is a new
+        on_duplicate: if the collection has the same bytes: `skip` them (unless they could not be read
+            again the last time), `replace` title and metadata and read them again, or raise an `error`.
+            The same external id with new bytes is a new
             version, except with `error`.
         queue_size: how many single documents may wait.
         document_id: the document that the bytes replace, whatever its external id.

@@ -134,7 +134,6 @@ def _restore_originals(database: Database, originals: Originals, hashes: Collect
             text = session.scalar(select(DocumentVersion.text).where(DocumentVersion.sha256 == sha256))
         data = (text or "").encode()
         if hashlib.sha256(data).hexdigest() == sha256:
-            originals.delete(sha256)
             originals.store(data)
         else:
             lost.add(sha256)

@@ -299,7 +299,8 @@ def _meet_twin(
 ) -> Place:
     document = session.get_one(Document, twin.document_id)
     if not again:
-        return Place(document, None, superseded)
+        version = twin.version if _was_read_in_vain(session, document, twin) else None
+        return Place(document, version, superseded)
     twin.title = upload.title or twin.title
     twin.filename = upload.filename or twin.filename
     if upload.metadata is not None:
@@ -307,6 +308,19 @@ def _meet_twin(
     session.flush()
     # A pending version is about to be read anyway, with the new fields.
     return Place(document, twin.version if twin.state == "current" else None, superseded)
+
+
+def _was_read_in_vain(session: Session, document: Document, current: DocumentVersion) -> bool:
+    """Tell whether the last reading of the version that readers see failed: its bytes were lost, perhaps.
+
+    With another version beside it, the document's error is that one's.
+    """
+    if document.error is None or current.state != "current":
+        return False
+    others = select(DocumentVersion.version).where(
+        DocumentVersion.document_id == document.id, DocumentVersion.version != current.version
+    )
+    return session.scalar(others.limit(1)) is None
 
 
 def _add_version(session: Session, document: Document, upload: Upload, sha256: str) -> Place:

@@ -179,10 +179,14 @@ def test_reading_the_same_bytes_again_takes_over_the_new_title(
 def test_reading_bytes_again_that_have_changed_on_the_disk_leaves_the_text(
     worker: Worker, database: Database, originals: Originals, collection: str
 ) -> None:
-    """What is left of a file does not take the place of what was read of the whole."""
-    accepted = take_in(database, originals, b"The whole of the text.", Upload(collection))
+    """What is left of a file does not take the place of what was read of the whole; another upload mends it.
+
+    As often as it comes afterwards, it is known and not read again.
+    """
+    whole = b"The whole of the text."
+    accepted = take_in(database, originals, whole, Upload(collection))
     finish(worker, accepted)
-    originals.path(accepted.document.sha256).write_bytes(b"The whole")
+    originals.path(accepted.document.sha256).write_bytes(b"The hole of the text. ")
     with database.write() as session:
         (job,) = queue_reading(session, [accepted.document.id])
     assert worker.wait(job.id, timeout_s=20).counts.failed == 1
@@ -190,6 +194,11 @@ def test_reading_bytes_again_that_have_changed_on_the_disk_leaves_the_text(
     assert (document.status, "have changed on the disk" in (document.error or "")) == ("ready", True)
     with database.read() as session:
         assert session.scalars(select(DocumentVersion.text)).one() == "The whole of the text."
+    assert finish(worker, take_in(database, originals, whole, Upload(collection))) == "completed"
+    assert originals.read(accepted.document.sha256) == whole
+    document = show(database, accepted.document.id)
+    assert (document.status, document.version, document.error) == ("ready", 1, None)
+    assert take_in(database, originals, whole, Upload(collection)).duplicate_of == document.id
 
 
 def test_a_bad_document_fails_alone(

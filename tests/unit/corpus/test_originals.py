@@ -47,10 +47,11 @@ def test_known_bytes_are_not_written_again(originals: Originals, monkeypatch: py
 
 
 @pytest.mark.parametrize("in_parts", [False, True])
-def test_a_file_that_was_cut_off_is_replaced(originals: Originals, *, in_parts: bool) -> None:
+@pytest.mark.parametrize("damaged", [b"polar", b"polar statiom"], ids=["cut off", "of the same size"])
+def test_a_damaged_file_is_replaced(originals: Originals, damaged: bytes, *, in_parts: bool) -> None:
     """The same upload once more makes it whole; until then it is not read for what it is not."""
     sha256 = originals.store(b"polar station").sha256
-    originals.path(sha256).write_bytes(b"polar")
+    originals.path(sha256).write_bytes(damaged)
     with pytest.raises(DamagedDocument, match="have changed on the disk"):
         originals.read(sha256)
     originals.store(iter([b"polar ", b"station"]) if in_parts else b"polar station")
