@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from corpus.chunks import Chunking, Heading, PageSpan, ParsedDocument, embedded_text
+from corpus.chunks import Chunking, ParsedDocument, embedded_text
 from corpus.collections import keep_collections
 from corpus.embedding import Embedder
 from corpus.models import Chunk, Document, DocumentVersion, Embedding, Generation, next_change_number
 from indexer.chunking import split_into_chunks
 from indexer.generations import find_generation, uncut_documents, unembedded_chunks
 from indexer.ingest import Workbench, embed_in_turns
-from indexer.saving import ChunkSet, embedding_row, insert_chunks
+from indexer.saving import ChunkSet, embedding_row, insert_chunks, kept_document
 
 _DOCUMENTS_AT_ONCE = 16
 _CHUNKS_AT_ONCE = 256
@@ -62,7 +62,7 @@ def catch_up(bench: Workbench, generation_id: str) -> int:
 
 def _uncut(session: Session, generation: Generation) -> list[_Text]:
     rows = session.execute(
-        select(Document.title, DocumentVersion)
+        select(Document.title, Document.media_type, DocumentVersion)
         .join(
             DocumentVersion,
             (DocumentVersion.document_id == Document.id) & (DocumentVersion.state == "current"),
@@ -71,16 +71,10 @@ def _uncut(session: Session, generation: Generation) -> list[_Text]:
         .order_by(Document.id)
         .limit(_DOCUMENTS_AT_ONCE)
     )
-    return [_Text(version.document_id, version.version, title, _parsed(version)) for title, version in rows]
-
-
-def _parsed(version: DocumentVersion) -> ParsedDocument:
-    return ParsedDocument(
-        text=version.text or "",
-        media_type=version.media_type or "text/plain",
-        pages=tuple(PageSpan(**page) for page in version.pages),
-        headings=tuple(Heading(**heading) for heading in version.headings),
-    )
+    return [
+        _Text(version.document_id, version.version, title, kept_document(version, media_type))
+        for title, media_type, version in rows
+    ]
 
 
 def _unembedded(session: Session, generation: Generation) -> list[_Passage]:

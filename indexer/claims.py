@@ -10,6 +10,7 @@ from corpus.collections import keep_collections
 from corpus.models import Document, DocumentVersion, Job, JobItem, now
 from indexer.deletion import bury_early_chunks
 from indexer.job_states import FINISHED
+from indexer.jobs import is_of_kept_text
 from indexer.storable import storable
 
 BATCH_ITEMS = 32
@@ -27,7 +28,7 @@ Candidate = tuple[JobItem, DocumentVersion | None, Document | None]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One document version to read, as an item of a job."""
+    """One document version to read, as an item of a job; `of_kept_text`: not its bytes, see `create_job`."""
 
     job_id: str
     position: int
@@ -40,6 +41,7 @@ class Work:
     title: str | None
     media_type: str | None
     external_id: str | None
+    of_kept_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def claim_batch(session: Session, job_id: str) -> list[Work]:
     Items whose version is gone are skipped, those that failed a moment ago are left for later.
     """
     works: list[Work] = []
+    of_kept_text = is_of_kept_text(session.get_one(Job, job_id))
     for item, version, document in _candidates(session, job_id):
         if version is None or document is None:
             item.state, item.error = "skipped", _GONE
@@ -71,7 +74,7 @@ def claim_batch(session: Session, job_id: str) -> list[Work]:
         item.state, item.attempts = "running", item.attempts + 1
         if document.status == "pending":
             document.status = "processing"
-        works.append(_work(item, version, document))
+        works.append(replace(_work(item, version, document), of_kept_text=of_kept_text))
         if suspect:
             break
     session.flush()

@@ -16,6 +16,7 @@ from corpus.chunks import ParsedDocument, embedded_text
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import CorpusError, DocumentError, EmptyDocument
+from corpus.models import Document, DocumentVersion
 from corpus.originals import Originals
 from indexer.chunking import split_into_chunks
 from indexer.claims import Failure, Work, claim_batch, record_failure, with_present_title
@@ -26,6 +27,7 @@ from indexer.saving import (
     IndexedDocument,
     Outdated,
     Vectors,
+    kept_document,
     save_documents,
     save_texts,
 )
@@ -87,7 +89,7 @@ def _read_and_cut(bench: Workbench, works: Sequence[Work]) -> Iterator[CutDocume
     for work in works:
         try:
             plan = plans.of(work.collection_id)
-            cut = cut_document(work, read_document(work, bench.originals, bench.parser), plan)
+            cut = cut_document(work, _read(bench, work), plan)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other documents go on
             _fail(bench, work, error)
         else:
@@ -124,6 +126,21 @@ class _Plans:
             with self._bench.database.read() as session:
                 self._known[collection_id] = read_plan(session, collection_id, self._bench.find_embedder)
         return self._known[collection_id]
+
+
+def _read(bench: Workbench, work: Work) -> ParsedDocument:
+    kept = _kept_text(bench.database, work) if work.of_kept_text else None
+    return kept or read_document(work, bench.originals, bench.parser)
+
+
+def _kept_text(database: Database, work: Work) -> ParsedDocument | None:
+    """Return what was read of the version that readers see; None: it is gone, or was never read."""
+    with database.read() as session:
+        version = session.get(DocumentVersion, (work.document_id, work.version))
+        document = session.get(Document, work.document_id)
+        if version is None or document is None or version.state != "current" or version.text is None:
+            return None
+        return kept_document(version, document.media_type)
 
 
 def read_document(work: Work, originals: Originals, parser: Parser) -> ParsedDocument:

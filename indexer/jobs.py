@@ -28,6 +28,7 @@ _ABANDONED_AFTER = timedelta(minutes=10)
 _REVIVALS = 20  # with the rests between them more than an hour
 _LONGEST_REST = timedelta(minutes=5)
 _REVIVED, _REVIVED_AT = "revivals", "revived_at"
+_OF_KEPT_TEXT = "of_kept_text"
 
 
 def create_job(
@@ -37,6 +38,7 @@ def create_job(
     collection_id: str | None,
     receiving: bool = False,
     idempotency_key: str | None = None,
+    of_kept_text: bool = False,
 ) -> Job:
     """Make a queued job; a worker finds it after the commit.
 
@@ -46,6 +48,8 @@ def create_job(
         collection_id: what it works on.
         receiving: more items follow; the job stays open until `seal_job`.
         idempotency_key: the client's own name for this request, unique.
+        of_kept_text: its documents are indexed anew from the text that was read of them; bytes and parser
+            are not needed.
     """
     job = Job(
         id=new_id("job"),
@@ -53,7 +57,7 @@ def create_job(
         collection_id=collection_id,
         state="queued",
         stage=RECEIVING if receiving else None,
-        options={},
+        options={_OF_KEPT_TEXT: True} if of_kept_text else {},
         idempotency_key=idempotency_key,
     )
     session.add(job)
@@ -231,6 +235,11 @@ def workflow_id(job: Job) -> str:
     """Return the id of the workflow that carries the job out: the job's own, with the run's number."""
     run = run_number(job)
     return job.id if run == 0 else f"{job.id}.{run}"
+
+
+def is_of_kept_text(job: Job) -> bool:
+    """Tell whether the job's documents are indexed from the text that was read of them."""
+    return bool(job.options.get(_OF_KEPT_TEXT))
 
 
 def waiting_jobs(session: Session) -> list[Job]:

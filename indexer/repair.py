@@ -70,7 +70,11 @@ class _Subjects:
 
 
 def queue_reading(
-    session: Session, document_ids: Collection[str], states: Collection[str] = ("pending", "current")
+    session: Session,
+    document_ids: Collection[str],
+    states: Collection[str] = ("pending", "current"),
+    *,
+    of_kept_text: bool = False,
 ) -> list[Job]:
     """Queue jobs that read documents again, with their present title: a few hundred documents a job.
 
@@ -81,6 +85,7 @@ def queue_reading(
         session: a write transaction.
         document_ids: which documents; of each the newest version is read.
         states: what the version may be.
+        of_kept_text: see `indexer.jobs.create_job`.
     """
     versions = session.execute(
         select(DocumentVersion.document_id, func.max(DocumentVersion.version))
@@ -91,7 +96,7 @@ def queue_reading(
     for start in range(0, len(versions), _AT_ONCE):
         some = versions[start : start + _AT_ONCE]
         kind: JobKind = "upload" if len(versions) == 1 else "ingestion"
-        job = create_job(session, kind, collection_id=None)
+        job = create_job(session, kind, collection_id=None, of_kept_text=of_kept_text)
         for document_id, version in some:
             document = session.get_one(Document, document_id)
             add_item(session, job, name=document.title, document_id=document_id, version=version)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from corpus.chunks import ChunkSpan, ParsedDocument
+from corpus.chunks import ChunkSpan, Heading, PageSpan, ParsedDocument
 from corpus.collections import keep_collections
 from corpus.models import (
     ActiveGeneration,
@@ -261,6 +261,16 @@ def _drop_current(session: Session, read: Iterable[_Rows]) -> list[str]:
     session.flush()
     note_unused(session, hashes)
     return hashes
+
+
+def kept_document(version: DocumentVersion, media_type: str) -> ParsedDocument:
+    """Return what was read of a version whose text is kept."""
+    return ParsedDocument(
+        text=version.text or "",
+        media_type=media_type,
+        pages=tuple(PageSpan(**page) for page in version.pages),
+        headings=tuple(Heading(**heading) for heading in version.headings),
+    )
 
 
 def _keep_text(version: DocumentVersion, cut: CutDocument) -> None:

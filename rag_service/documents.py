@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from corpus.collections import active_generation
 from corpus.errors import Conflict, DocumentNotFound, DuplicateDocument
-from corpus.models import Chunk, Collection, Document, DocumentVersion, now
+from corpus.models import Chunk, Collection, Document, DocumentVersion, next_change_number, now
 from indexer.deletion import lock_document
 from indexer.repair import queue_reading
 
@@ -116,8 +116,9 @@ def change_document(
 ) -> None:
     """Change what is shown of a document; None leaves it as it is.
 
-    A title is part of what is embedded and of the words that are searched: the same transaction queues a
-    job that indexes a readable document under its new one.
+    A title is part of the words that are searched, which follow at once, and of what is embedded: the same
+    transaction queues a job that embeds the text of a readable document under its new one. Should that
+    fail, the document's `error` says why, and a retry of the job mends it.
 
     Raises:
         DocumentNotFound: there is no such document.
@@ -127,7 +128,8 @@ def change_document(
     if title is not None:
         if title != document.title and document.status == "ready":
             # One that waits beside it gets the title when it is read, and may fail.
-            queue_reading(session, [document_id], states=["current"])
+            queue_reading(session, [document_id], states=["current"], of_kept_text=True)
+            _let_indexes_follow(session, document_id)
         document.title = title
         session.execute(versions.values(title=title))
     if metadata is not None:
@@ -135,6 +137,17 @@ def change_document(
         session.execute(versions.values(metadata_=dict(metadata)))
     document.updated_at = now()
     session.flush()
+
+
+def _let_indexes_follow(session: Session, document_id: str) -> None:
+    """Give a document's chunks a new change number, so that every process takes up its words anew."""
+    number = next_change_number(session)
+    session.execute(
+        update(Chunk)
+        .where(Chunk.document_id == document_id)
+        .values(change_number=number)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def change_external_id(session: Session, document_id: str, external_id: str | None) -> None:

@@ -2,28 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from corpus.collections import active_generation, create_collection, delete_collection
 from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import EmbedderMismatch, GenerationNotFound
-from corpus.models import Chunk, Document, Embedding, Generation, Job, JobItem, Tombstone
+from corpus.follower import Follower
+from corpus.models import Chunk, Document, Embedding, Generation, Job, JobItem, Tombstone, now
 from corpus.originals import Originals
 from corpus.vector_index.encoding import encode_vector
 from indexer import rebuilds, reindexing
 from indexer.building import remove_generation_files
+from indexer.claims import TRIES
 from indexer.consistency import check
 from indexer.deletion import remove_document
 from indexer.generations import discard_generation, find_generation, prune_leavings
 from indexer.ingest import Workbench, ingest_next
 from indexer.intake import take_in
-from indexer.jobs import cancel_job
+from indexer.jobs import cancel_job, retry_job
 from indexer.rebuilds import request_compaction, request_reindex
 from indexer.reindexing import activate_generation, reindex_next
 from indexer.turns import Turns
@@ -335,6 +338,69 @@ def test_a_title_that_changes_while_a_replacement_waits_is_embedded(
         (vector,) = session.scalars(select(Embedding.vector)).all()
     assert (document.status, document.version, document.title) == ("ready", 1, "New title")
     assert vector == encode_vector(first.embed_passages(["New title\nSledges."])[0])
+
+
+def test_a_title_that_changes_needs_no_bytes(
+    bench: Workbench, collection: str, first: InterruptedEmbedder
+) -> None:
+    """They are lost, but not what was read of them; that is embedded under the new title."""
+    document_id = upload(bench, collection, "Sledges.")
+    with bench.database.write() as session:
+        document = session.get_one(Document, document_id)
+        bench.originals.delete(document.sha256)
+        change_document(session, document_id, title="New title")
+    with bench.database.read() as session:
+        (job_id,) = session.scalars(select(Job.id).where(Job.state == "queued"))
+    work_off(bench, job_id)
+    with bench.database.read() as session:
+        document = session.get_one(Document, document_id)
+        (vector,) = session.scalars(select(Embedding.vector)).all()
+    assert (document.status, document.error, document.title) == ("ready", None, "New title")
+    assert (document.version, document.media_type, document.chunk_count) == (1, "text/plain", 1)
+    assert vector == encode_vector(first.embed_passages(["New title\nSledges."])[0])
+
+
+def test_a_title_that_can_not_be_embedded_is_told_and_found_by_its_words(
+    bench: Workbench, collection: str, first: InterruptedEmbedder, generations: Path
+) -> None:
+    """A process that runs finds it as one that starts does; a retry embeds it."""
+    follower = Follower(bench.database, generations)
+    document_id = upload(bench, collection, "Sledges.")
+    follower.indexes(collection)
+    with bench.database.write() as session:
+        change_document(session, document_id, title="Huskies")
+    with bench.database.read() as session:
+        (job_id,) = session.scalars(select(Job.id).where(Job.state == "queued"))
+    for _ in range(TRIES):
+        first.meanwhile = fail_to_embed
+        assert ingest_next(bench, job_id)
+        rest(bench.database, job_id)
+    work_off(bench, job_id)
+    with bench.database.read() as session:
+        document = session.get_one(Document, document_id)
+    assert (document.status, document.title, document.error) == ("ready", "Huskies", "OSError: too hot")
+    for each in (follower, Follower(bench.database, generations)):
+        each.refresh()
+        assert len(each.indexes(collection).lexical.search("huskies", 5)) == 1
+    with bench.database.write() as session:
+        retry_job(session, job_id)
+    work_off(bench, job_id)
+    with bench.database.read() as session:
+        (vector,) = session.scalars(select(Embedding.vector)).all()
+        assert session.get_one(Document, document_id).error is None
+    assert vector == encode_vector(first.embed_passages(["Huskies\nSledges."])[0])
+
+
+def fail_to_embed() -> None:
+    """Do what an embedder does whose machine is ill."""
+    raise OSError("too hot")
+
+
+def rest(database: Database, job_id: str) -> None:
+    """Let a job's documents have failed some time ago, so that they are tried again at once."""
+    with database.write() as session:
+        long_ago = now() - timedelta(minutes=1)
+        session.execute(update(JobItem).where(JobItem.job_id == job_id).values(updated_at=long_ago))
 
 
 def test_a_compaction_that_another_worker_begins_holds_up_no_other(
