@@ -43,7 +43,12 @@ def system_database_url(database: Database, data_dir: Path) -> str:
     """Return where DBOS keeps its tables: our PostgreSQL database, or a file of its own on SQLite."""
     if database.is_postgresql:
         return database.url.render_as_string(hide_password=False)
-    return f"sqlite:///{data_dir.absolute() / 'workflows.sqlite3'}"
+    return f"sqlite:///{workflow_file(data_dir)}"
+
+
+def workflow_file(data_dir: Path) -> Path:
+    """Return the file in which DBOS keeps its tables on SQLite."""
+    return data_dir.absolute() / "workflows.sqlite3"
 
 
 def launch(

@@ -39,8 +39,8 @@ class Slots(Protocol):
     def claim(self, number: int) -> Slot | None:
         """Return the slot of this number, None: another process holds it."""
 
-    def is_any_held(self) -> bool:
-        """Tell whether some worker lives, here or elsewhere."""
+    def is_any_held(self, *, besides: int | None = None) -> bool:
+        """Tell whether some worker lives, here or elsewhere, not counting the one of a number."""
 
 
 def claim_lowest(slots: Slots) -> Slot:
@@ -70,9 +70,10 @@ class FileSlots:
             return None
         return FileSlot(number, descriptor)
 
-    def is_any_held(self) -> bool:
+    def is_any_held(self, *, besides: int | None = None) -> bool:
         """Try to lock each file for a moment."""
-        return any(_is_locked(file) for file in self._folder.glob("*.lock"))
+        own = f"{besides}.lock"
+        return any(_is_locked(file) for file in self._folder.glob("*.lock") if file.name != own)
 
 
 def _is_locked(file: Path) -> bool:
@@ -122,14 +123,16 @@ class DatabaseSlots:
             connection.exec_driver_sql(f"SET tcp_keepalives_{setting} = {seconds}")
         return DatabaseSlot(number, connection)
 
-    def is_any_held(self) -> bool:
+    def is_any_held(self, *, besides: int | None = None) -> bool:
         """Ask the server for its list of locks."""
         held = text(
             "SELECT EXISTS (SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
-            "WHERE locktype = 'advisory' AND classid = :class AND granted AND datname = current_database())"
+            "WHERE locktype = 'advisory' AND classid = :class AND granted AND datname = current_database() "
+            "AND CAST(objid AS bigint) <> :besides)"
         )
+        values = {"class": _ADVISORY_CLASS, "besides": -1 if besides is None else besides}
         with self._engine.connect() as connection:
-            return bool(connection.execute(held, {"class": _ADVISORY_CLASS}).scalar_one())
+            return bool(connection.execute(held, values).scalar_one())
 
 
 class DatabaseSlot:

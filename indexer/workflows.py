@@ -34,6 +34,7 @@ from indexer.reindexing import reindex_next
 from indexer.slots import Slot, claim_lowest, open_slots
 from indexer.targets import FindEmbedder
 from indexer.turns import Turns
+from indexer.workflow_file import set_aside_if_damaged
 
 _log = logging.getLogger(__name__)
 _INTERACTIVE = Queue("interactive", at_once=4, poll_s=0.2)
@@ -107,17 +108,27 @@ class Worker:
         return self._slot is not None and not self._stopping.is_set()
 
     def start(self) -> None:
-        """Claim a number, go on with what its last holder left, and take up jobs."""
+        """Claim a number, go on with what its last holder left, and take up jobs.
+
+        Raises:
+            NotReady: the file of the workflows is damaged, and another worker uses it.
+        """
         self._stopping.clear()
         self._originals.sweep()
         self._slot = claim_lowest(self._slots)
         try:
+            self._set_aside_damaged_workflows(self._slot.number)
             self._launch()
         except BaseException:
             self.stop()
             raise
         self._caretaker = threading.Thread(target=self._take_care, name="rag-caretaker", daemon=True)
         self._caretaker.start()
+
+    def _set_aside_damaged_workflows(self, own_number: int) -> None:
+        if not self._database.is_postgresql:
+            alone = not self._slots.is_any_held(besides=own_number)
+            set_aside_if_damaged(durable.workflow_file(self._data_dir), alone=alone)
 
     def _launch(self) -> None:
         durable.launch(
