@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import zipfile
 import zlib
 from base64 import b64decode, b64encode
@@ -41,6 +40,7 @@ from corpus.models import (
     now,
 )
 from corpus.originals import Originals
+from indexer.scratch import scratch_folder
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -93,10 +93,10 @@ def back_up(database: Database, originals: Originals, file: Path) -> BackupManif
         raise InvalidRequest(f"{file} is a folder; name a file in it.")
     if not file.parent.is_dir():
         raise InvalidRequest(f"There is no folder {file.parent}; make it, or name a file elsewhere.")
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".backup-") as scratch:
-        unfinished = Path(scratch) / "backup.zip"
+    with scratch_folder(file.parent, prefix=".backup-") as scratch:
+        unfinished = scratch / "backup.zip"
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            tables = Path(scratch) / "tables"
+            tables = scratch / "tables"
             manifest = _add_originals_and_dump(archive, database, originals, tables)
             for table in sorted(tables.iterdir()):
                 archive.write(table, _file_of(table.stem))

@@ -3,6 +3,9 @@
 import errno
 import hashlib
 import io
+import os
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -154,6 +157,39 @@ def test_a_backup_of_a_busy_place_is_consistent(
         with other.read() as session:
             assert session.execute(select(func.count()).select_from(Embedding)).scalar_one() == 6
         other.close()
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next_one(
+    good: bytes, originals: Originals, tmp_path: Path
+) -> None:
+    """Nothing of one that still runs goes, nor what may be one's that begins at this moment."""
+    del good
+    place, database = tmp_path / "backups", Database(f"sqlite:///{tmp_path / 'rag.sqlite3'}")
+    (place / ".backup-begins").mkdir(parents=True)
+    (place / ".backup-of-an-earlier-version").mkdir()
+    os.utime(place / ".backup-of-an-earlier-version", (0, 0))
+    hold = [sys.executable, "-c", HOLD, place]
+    holders = [subprocess.Popen(hold, stdout=subprocess.PIPE) for _ in range(2)]
+    dead, alive = (Path((each.stdout or io.BytesIO()).readline().decode().strip()) for each in holders)
+    holders[0].kill()
+    holders[0].communicate()
+    assert dead.exists()
+    back_up(database, originals, place / "backup.zip")
+    left = {entry.name for entry in place.iterdir()}
+    holders[1].kill()
+    holders[1].communicate()
+    assert left == {"backup.zip", ".backup-begins", alive.name}
+    database.close()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from indexer.scratch import scratch_folder
+with scratch_folder(Path(sys.argv[1]), prefix=".backup-") as folder:
+    print(folder, flush=True)
+    time.sleep(60)
+"""
 
 
 def test_lost_originals_do_not_cost_the_others(
