@@ -192,19 +192,26 @@ class Follower:
 
     def _follow(self, session: Session, heads: _Heads) -> None:
         changed = _changed_collections(session, self._followed.values())
-        for collection_id, followed in list(self._followed.items()):
-            serving = heads.generations.get(collection_id)
-            if serving is None:
+        for collection_id in list(self._followed):
+            try:
+                self._follow_one(session, heads, collection_id, is_changed=collection_id in changed)
+            except CorpusError as error:  # its own searches load it anew and say why; the others go on
+                logger.warning("collection %s can not be followed: %s", collection_id, error)
                 del self._followed[collection_id]
-            elif serving != followed.generation_id:
-                generation = active_generation(session, collection_id)
-                self._followed[collection_id] = self._build(
-                    session, generation, heads.change_number, former=followed
-                )
-            elif collection_id in changed:
-                _catch_up(session, followed, heads.change_number)
-            else:
-                followed.change_number = heads.change_number
+
+    def _follow_one(self, session: Session, heads: _Heads, collection_id: str, *, is_changed: bool) -> None:
+        followed, serving = self._followed[collection_id], heads.generations.get(collection_id)
+        if serving is None:
+            del self._followed[collection_id]
+        elif serving != followed.generation_id:
+            generation = active_generation(session, collection_id)
+            self._followed[collection_id] = self._build(
+                session, generation, heads.change_number, former=followed
+            )
+        elif is_changed:
+            _catch_up(session, followed, heads.change_number)
+        else:
+            followed.change_number = heads.change_number
 
     def _build(
         self,

@@ -277,6 +277,22 @@ def test_one_broken_collection_does_not_hold_up_the_others(
     check(follower, other)
 
 
+def test_a_collection_that_breaks_later_does_not_hold_up_the_others(
+    library: Library, follower: Follower, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A change that can not be followed is logged, and only searches of its collection are refused."""
+    other = Library(library.database, library.generations_dir)
+    assert follower.load_all() == 2
+    library.add("ice")
+    with library.database.write() as session:
+        session.execute(update(Embedding).where(Embedding.collection_id == library.id).values(vector=b"\0\0"))
+    other.add("ice")
+    check(follower, other)
+    assert library.id in caplog.text
+    with pytest.raises(IndexDamaged, match="rag check --repair"):
+        follower.indexes(library.id)
+
+
 def test_a_deleted_collection_is_dropped(library: Library, follower: Follower) -> None:
     """The next refresh drops the indexes of a collection that is gone, and then it is not found."""
     library.add("ice")
