@@ -4,7 +4,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["col", "doc", "job", "ans", "gen", "key", "mod", "trc", "fbk"]
+Prefix = Literal["col", "doc", "job", "ans", "gen", "key", "mod", "trc", "fbk", "dbs"]
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
 _CHUNK_PREFIX = "chk_"
 

@@ -1,5 +1,7 @@
 """Brings a database to the newest revision, and tells how far it is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -8,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from corpus.data_folder import claim_folder, require_own_folder
 from corpus.database import Database
 from corpus.errors import NotReady
 
@@ -15,20 +18,23 @@ _ADVISORY_KEY = 0x7261_6702_0000_0000  # tells our lock from those of other prog
 SCRIPTS = Path(__file__).resolve().parent.parent / "alembic"
 
 
-def open_database(url: str) -> Database:
-    """Open a database at its newest revision.
+def open_database(url: str, data_dir: Path) -> Database:
+    """Open a database at its newest revision, over the data folder that belongs to it.
 
     A SQLite file belongs to this machine alone and is brought up to date here. A PostgreSQL server is
     shared by several programs; changing its tables is a step of its own, `rag migrate`.
 
     Raises:
+        SettingsError: the folder belongs to another database.
         NotReady: a PostgreSQL database lacks migrations, or a newer version has brought it further.
     """
     database = Database(url)
     try:
+        require_own_folder(database, data_dir)
         if not database.is_postgresql and current_revision(database) != newest_revision():
             upgrade(database)
         require_newest(database)
+        claim_folder(database, data_dir)
     except BaseException:
         database.close()
         raise
@@ -41,23 +47,44 @@ def upgrade(database: Database, revision: str = "head") -> None:
     Raises:
         NotReady: a newer version has brought the database further.
     """
-    with database.engine.execution_options(rag_write=True).begin() as connection:
-        _exclude_others(connection)
-        _require_known(MigrationContext.configure(connection).get_current_revision())
-        command.upgrade(_config(connection), revision)
+    with alone(database) as connection:
+        _require_known(revision_of(connection))
+        step_up(connection, revision)
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
     """Take migrations back, all in one transaction."""
+    with alone(database) as connection:
+        step_down(connection, revision)
+
+
+@contextmanager
+def alone(database: Database) -> Iterator[Connection]:
+    """Open a transaction for `step_up` and `step_down` beside which no other one changes the tables."""
     with database.engine.execution_options(rag_write=True).begin() as connection:
         _exclude_others(connection)
-        command.downgrade(_config(connection), revision)
+        yield connection
+
+
+def step_up(connection: Connection, revision: str = "head") -> None:
+    """Apply the missing migrations within a transaction of `alone`."""
+    command.upgrade(_config(connection), revision)
+
+
+def step_down(connection: Connection, revision: str = "base") -> None:
+    """Take migrations back within a transaction of `alone`."""
+    command.downgrade(_config(connection), revision)
 
 
 def current_revision(database: Database) -> str | None:
     """Return the database's revision; None: nothing was ever applied."""
     with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision that a connection sees; None: nothing was ever applied."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest_revision() -> str | None:

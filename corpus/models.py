@@ -78,6 +78,15 @@ class ChangeSequence(Table):
     number: Mapped[int] = mapped_column(BigInteger)
 
 
+class Installation(Table):
+    """One row: the database's id, which its data folder keeps too; see `corpus.data_folder`."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    database_id: Mapped[str] = mapped_column(String(40))
+
+
 class Collection(Table):
     """A named set of documents; it pins the embedder and the chunking of its active generation."""
 

@@ -24,7 +24,7 @@ from typing import IO, Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from corpus import migrations
+from corpus import data_folder, migrations
 from corpus.database import Database, Table
 from corpus.errors import Conflict, InvalidRequest
 from corpus.models import (
@@ -33,6 +33,7 @@ from corpus.models import (
     Collection,
     DocumentVersion,
     Generation,
+    Installation,
     Job,
     Trace,
     UnusedOriginal,
@@ -46,6 +47,8 @@ FORMAT = 1
 _MANIFEST = "manifest.json"
 _ROWS_AT_ONCE = 1000
 _PART_BYTES = 1 << 20
+# Bytes that are not in the backup, and which data folder the database belongs with.
+_LEFT_OUT = {UnusedOriginal.__tablename__, Installation.__tablename__}
 # What zipfile, json and the database say about bytes and rows that no backup has.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -108,7 +111,8 @@ def back_up(database: Database, originals: Originals, file: Path) -> BackupManif
 def restore(database: Database, originals: Originals, file: Path) -> BackupManifest:
     """Bring a backup back into an empty database; jobs that were under way go on.
 
-    Whatever goes wrong, the database is then empty and at the newest revision.
+    Whatever goes wrong, the database is then empty and at the newest revision. Programs that run on it, a
+    worker for one, see all of the backup or nothing.
 
     Raises:
         InvalidRequest: the file is no backup, is damaged, or was made by a newer version.
@@ -116,15 +120,23 @@ def restore(database: Database, originals: Originals, file: Path) -> BackupManif
     """
     with _opened(file) as archive:
         manifest = _read_manifest(archive)
-        _require_empty(database)
+        with database.read() as session:
+            _require_empty(session)
         _require_rows(archive, manifest)
         brought = _restore_originals(archive, originals)
         try:
-            migrations.downgrade(database)
-            migrations.upgrade(database, manifest.revision)
-            with database.write() as session:
+            with migrations.alone(database) as connection, Session(connection) as session:
+                _require_empty(session)  # somebody may have come while the bytes were written
+                identity = data_folder.id_of(session)
+                migrations.step_down(connection)
+                migrations.step_up(connection, manifest.revision)
                 _load(session, archive, manifest)
                 _require_originals(session, brought.union(manifest.missing))
+                migrations.step_up(connection)
+                if identity is not None:
+                    data_folder.keep_id(session, identity)
+                # Nobody else removes any now: a worker may have, for what was here before the restore.
+                _restore_originals(archive, originals, besides=set(originals.hashes()))
         finally:
             migrations.upgrade(database)
     return manifest
@@ -208,7 +220,7 @@ def _dump(database: Database, folder: Path) -> tuple[BackupManifest, set[str]]:
         counts = {
             table.name: _dump_table(session, table, folder)
             for table in Table.metadata.sorted_tables
-            if table.name != UnusedOriginal.__tablename__  # their bytes are not in the backup
+            if table.name not in _LEFT_OUT
         }
         manifest = BackupManifest(
             revision=migrations.newest_revision() or "",
@@ -285,25 +297,26 @@ def _require_rows(archive: zipfile.ZipFile, manifest: BackupManifest) -> None:
             )
 
 
-def _require_empty(database: Database) -> None:
-    if migrations.current_revision(database) is None:
+def _require_empty(session: Session) -> None:
+    if migrations.revision_of(session.connection()) is None:
         return
-    with database.read() as session:
-        # Whatever somebody made by hand; all other rows belong to one of these.
-        for table in (Collection, Job, Trace, ApiKey, AnswerModel):
-            if session.scalar(sa.select(sa.exists().select_from(table))):
-                raise Conflict(
-                    f"The database is not empty, it has rows in {table.__tablename__}; restore into a fresh "
-                    "data folder or database, and make what you need beside the backup's afterwards."
-                )
+    # Whatever somebody made by hand; all other rows belong to one of these.
+    for table in (Collection, Job, Trace, ApiKey, AnswerModel):
+        if session.scalar(sa.select(sa.exists().select_from(table))):
+            raise Conflict(
+                f"The database is not empty, it has rows in {table.__tablename__}; restore into a fresh "
+                "data folder or database, and make what you need beside the backup's afterwards."
+            )
 
 
-def _restore_originals(archive: zipfile.ZipFile, originals: Originals) -> set[str]:
-    """Store the bytes that the archive has; return their hashes."""
+def _restore_originals(
+    archive: zipfile.ZipFile, originals: Originals, *, besides: AbstractSet[str] = frozenset()
+) -> set[str]:
+    """Store the bytes that the archive has, besides some; return their hashes."""
     brought = set()
     for name in archive.namelist():
         folder, _, sha256 = name.partition("/")
-        if folder != "originals":
+        if folder != "originals" or sha256 in besides:
             continue
         with archive.open(name) as source:
             stored = originals.store(_parts_of(source))

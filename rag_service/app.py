@@ -79,7 +79,7 @@ def create_app(settings: Settings, models: Models | None = None) -> FastAPI:
 
     Raises:
         NotReady: the database lacks migrations (SQLite's are applied here).
-        SettingsError: what the settings ask for is not installed.
+        SettingsError: what the settings ask for is not installed, or the data folder is another database's.
     """
     service = make_service(settings, models or models_of(settings))
     app = FastAPI(
@@ -112,10 +112,10 @@ def make_service(settings: Settings, models: Models) -> Service:
 
     Raises:
         NotReady: the database lacks migrations.
-        SettingsError: what the settings ask for is not installed.
+        SettingsError: what the settings ask for is not installed, or the data folder is another database's.
     """
     telemetry = open_telemetry(settings)
-    database = migrations.open_database(settings.effective_database_url)
+    database = migrations.open_database(settings.effective_database_url, settings.data_dir)
     originals = Originals(settings.originals_dir)
     follower = Follower(database, settings.generations_dir)
     embedder = Part("embedder", models.load_embedder)

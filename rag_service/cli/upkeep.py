@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 def migrate() -> None:
     """Bring the database to the newest revision."""
     from corpus import migrations
+    from corpus.data_folder import require_own_folder
     from corpus.database import Database
     from corpus.settings import Settings
 
-    database = Database(Settings.load().effective_database_url)
+    settings = Settings.load()
+    database = Database(settings.effective_database_url)
+    require_own_folder(database, settings.data_dir)
     before = migrations.current_revision(database)
     migrations.upgrade(database)
     after = migrations.current_revision(database)
@@ -84,6 +87,7 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to write it.")]) -> 
 
 def restore(file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)]) -> None:
     """Bring a backup back into an empty database, SQLite or PostgreSQL; indexes are made from it."""
+    from corpus.data_folder import take_folder_over
     from corpus.database import Database
     from corpus.originals import Originals
     from corpus.settings import Settings
@@ -93,12 +97,18 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.", exists=True, 
     database = Database(settings.effective_database_url)
     try:
         manifest = bring_back(database, Originals(settings.originals_dir), file)
+        had_another = take_folder_over(database, settings.data_dir)
     finally:
         database.close()
     if manifest.missing:
         terminal.warn(
             f"The bytes of {len(manifest.missing)} files were lost before the backup was made; what had been "
             "read of them is here. `rag check` names them."
+        )
+    if had_another:
+        terminal.warn(
+            f"The data folder {settings.data_dir} belonged to another database, which can not be used with "
+            "it from now on."
         )
     typer.echo(f"Brought {file} back; the next program makes the indexes.")
 

@@ -15,13 +15,14 @@ def open_database(settings: "Settings | None" = None) -> Iterator["Database"]:
     """Open the database at its newest revision; see `migrations.open_database`.
 
     Raises:
-        SettingsError: a setting is unknown or does not fit.
+        SettingsError: a setting is unknown or does not fit, or the data folder is another database's.
         NotReady: a PostgreSQL database lacks migrations.
     """
     from corpus.migrations import open_database
     from corpus.settings import Settings
 
-    database = open_database((settings or Settings.load()).effective_database_url)
+    settings = settings or Settings.load()
+    database = open_database(settings.effective_database_url, settings.data_dir)
     try:
         yield database
     finally:

@@ -102,6 +102,22 @@ def test_a_backup_that_lacks_something_says_so(place: Workplace, tmp_path: Path)
     assert new.lines("search", "who keeps the generators")[0]["data"]
 
 
+def test_another_database_over_the_same_data_folder_is_refused(
+    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its upkeep would remove what it does not know; a restore moves the folder over to it."""
+    assert place.rag("backup", "backup.zip").code == 0
+    monkeypatch.setenv("RAG_DATABASE_URL", f"sqlite:///{tmp_path / 'other.sqlite3'}")
+    for command in (("migrate",), ("check",), ("documents", "list"), ("serve",)):
+        refused = place.rag(*command)
+        assert (refused.code != 0, "belongs to another database" in refused.err) == (True, True)
+    brought = place.rag("restore", "backup.zip")
+    assert (brought.code, "belonged to another database" in brought.err) == (0, True)
+    assert place.lines("search", "who keeps the generators")[0]["data"]
+    monkeypatch.delenv("RAG_DATABASE_URL")
+    assert "belongs to another database" in place.rag("documents", "list").err
+
+
 def test_jobs_are_listed_and_shown_with_their_failures(place: Workplace) -> None:
     """A failed document's reason is in its job; retrying queues it again."""
     place.write("empty.txt", "")

@@ -21,6 +21,7 @@ from corpus.models import (
     ApiKey,
     DocumentVersion,
     Feedback,
+    Installation,
     Job,
     JobItem,
     Trace,
@@ -71,13 +72,13 @@ def test_applying_twice_changes_nothing(empty_database: Database) -> None:
     assert migrations.current_revision(empty_database) == migrations.newest_revision()
 
 
-def test_a_database_of_a_newer_version_is_refused(empty_database: Database) -> None:
+def test_a_database_of_a_newer_version_is_refused(empty_database: Database, tmp_path: Path) -> None:
     """It is told as that, and `rag migrate` is not said to help."""
     migrations.upgrade(empty_database)
     with empty_database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     url = empty_database.url.render_as_string(hide_password=False)
-    for use in (lambda: migrations.open_database(url), lambda: migrations.upgrade(empty_database)):
+    for use in (lambda: migrations.open_database(url, tmp_path), lambda: migrations.upgrade(empty_database)):
         with pytest.raises(NotReady, match="revision 9999, which this version does not know"):
             use()
 
@@ -111,6 +112,7 @@ def fill(database: Database, folder: Path) -> None:
                 ApiKey(id="key_1", name="importer", sha256="0" * 64, scopes=["admin"]),
                 AnswerModel(id="mdl_1", name="answerer-1", path="models/answerer-1"),
                 UnusedOriginal(sha256="1" * 64),
+                Installation(id=1, database_id="dbs_1"),
             ]
         )
         session.flush()

@@ -9,14 +9,17 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from corpus import migrations
 from corpus.collections import create_collection, delete_collection
+from corpus.data_folder import claim_folder, database_id
 from corpus.database import Database
 from corpus.errors import Conflict, InvalidRequest
 from corpus.follower import Follower
@@ -35,7 +38,7 @@ from corpus.originals import Originals
 from indexer import backup
 from indexer.backup import BackupManifest, back_up, restore
 from indexer.consistency import check
-from indexer.deletion import remove_document
+from indexer.deletion import drop_originals, remove_document
 from indexer.intake import Accepted, take_in
 from indexer.rebuilds import request_compaction
 from indexer.uploads import Upload
@@ -404,21 +407,88 @@ def test_rows_that_do_not_fit_leave_an_empty_database(
 def test_a_restore_that_breaks_off_ends_at_the_newest_revision(
     good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An older backup is first brought into tables of its revision; they do not stay."""
-    other = Database(f"sqlite:///{tmp_path / 'place' / 'rag.sqlite3'}")
+    """An older backup is first brought into tables of its revision; they do not stay, and no other sees them.
+
+    A worker that runs on the empty database would fail over them.
+    """
+    (tmp_path / "place").mkdir()
+    other = migrated_database(tmp_path / "place")
     file = tmp_path / "older.zip"
-    file.write_bytes(changed(good, "manifest.json", b'"revision": "0004"', b'"revision": "0002"'))
+    newest = migrations.newest_revision() or ""
+    file.write_bytes(changed(good, "manifest.json", newest.encode(), b"0002"))
     seen = []
 
-    def load(*_: object) -> None:
-        seen.append(migrations.current_revision(other))
+    def load(session: Session, *_: object) -> None:
+        seen.append((migrations.revision_of(session.connection()), migrations.current_revision(other)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(backup, "_load", load)
     with pytest.raises(KeyboardInterrupt):
         restore(other, Originals(tmp_path / "place" / "originals"), file)
-    assert seen == ["0002"]
+    assert seen == [("0002", newest)]
     migrations.require_newest(other)
+    other.close()
+
+
+def test_what_comes_while_a_restore_reads_the_backup_is_not_overwritten(
+    good: bytes, other: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that is started beside it makes its first collection: then the database is not empty."""
+    migrations.upgrade(other)
+    file = tmp_path / "backup.zip"
+    file.write_bytes(good)
+    read = backup._require_rows
+
+    def read_while_somebody_comes(archive: zipfile.ZipFile, manifest: BackupManifest) -> None:
+        read(archive, manifest)
+        with other.write() as session:
+            create_collection(session, name="other", embedder=FakeEmbedder())
+
+    monkeypatch.setattr(backup, "_require_rows", read_while_somebody_comes)
+    with pytest.raises(Conflict, match="not empty"):
+        restore(other, Originals(tmp_path / "place"), file)
+    with other.read() as session:
+        assert session.scalars(select(Collection.name)).all() == ["other"]
+    other.close()
+
+
+def test_bytes_that_a_worker_removes_beside_a_restore_are_brought_back(
+    good: bytes, other: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had noted the same ones as unused, and no row that needs them is there yet."""
+    migrations.upgrade(other)
+    restored = Originals(tmp_path / "place")
+    file = tmp_path / "backup.zip"
+    file.write_bytes(good)
+    store = backup._restore_originals
+
+    def store_beside_a_worker(archive: zipfile.ZipFile, originals: Originals) -> set[str]:
+        monkeypatch.undo()
+        brought = store(archive, originals)
+        drop_originals(other, originals, brought)
+        assert list(originals.hashes()) == []
+        return brought
+
+    monkeypatch.setattr(backup, "_restore_originals", store_beside_a_worker)
+    restore(other, restored, file)
+    assert list(restored.hashes()) == [hashlib.sha256(b"a document that waits").hexdigest()]
+    other.close()
+
+
+def test_a_database_keeps_its_data_folder_over_a_restore(
+    good: bytes, other: Database, tmp_path: Path
+) -> None:
+    """Whether it ends well or not; its id is not that of the database which was backed up."""
+    migrations.upgrade(other)
+    claim_folder(other, tmp_path / "place")
+    own = database_id(other)
+    file = tmp_path / "backup.zip"
+    for content in (DAMAGES["lost original"](good), good):
+        file.write_bytes(content)
+        with suppress(InvalidRequest):
+            restore(other, Originals(tmp_path / "place" / "originals"), file)
+        claim_folder(other, tmp_path / "place")
+        assert database_id(other) == own
     other.close()
 
 
