@@ -28,6 +28,8 @@ PROBLEM_PATH = "/problems/"
 _OPENAI_PATHS = re.compile(r"/v1/(chat/completions|models(/.*)?|embeddings)/?")
 
 _TYPE_NAME = re.compile(r"[\[(]")
+_FIELD_FIRST = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[\d+\])*): (.+)", re.DOTALL)
+_INDEX = re.compile(r"\[(\d+)\]")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -120,8 +122,17 @@ def problem_of(error: errors.CorpusError) -> Problem:
     """Return the problem for an error of ours; one that the table lacks is an internal error."""
     for error_class in type(error).__mro__:
         if error_class in KINDS:
-            return Problem(KINDS[error_class], str(error) or KINDS[error_class].title)
+            detail = str(error) or KINDS[error_class].title
+            return Problem(KINDS[error_class], detail, _named_field(error, KINDS[error_class]))
     return unexpected_problem()
+
+
+def _named_field(error: errors.CorpusError, kind: ProblemKind) -> tuple[FieldProblem, ...]:
+    """Return the field that the message of an `InvalidRequest` begins with, written as Pydantic's are."""
+    named = _FIELD_FIRST.fullmatch(str(error)) if isinstance(error, errors.InvalidRequest) else None
+    if named is None:
+        return ()
+    return (FieldProblem(_INDEX.sub(r".\1", named[1]), named[2], kind.slug.replace("-", "_")),)
 
 
 def kind_named(slug: str) -> ProblemKind | None:

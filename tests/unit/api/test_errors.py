@@ -94,6 +94,23 @@ def test_errors_become_problem_documents(client: TestClient, name: str, status: 
     assert ("retry-after" in response.headers) == (status in (429, 503))
 
 
+@pytest.mark.parametrize(
+    ("error", "field"),
+    [
+        (errors.InvalidRequest("name: has a slash; choose another."), "name"),
+        (errors.InvalidFilter("filters.filters[1].value: must be a text."), "filters.filters.1.value"),
+        (errors.InvalidCursor("cursor: not one of ours."), "cursor"),
+        (errors.InvalidRequest("There is no question: write one."), None),
+        (errors.NotReady("embedder: is loading"), None),
+    ],
+)
+def test_a_field_that_a_message_begins_with_is_listed(error: errors.CorpusError, field: str | None) -> None:
+    """What is found behind the schemas is told like what they find: as a field with its reason."""
+    found = problem_of(error).errors
+    assert [each.field for each in found] == ([field] if field else [])
+    assert all(str(error).endswith(each.detail) for each in found)
+
+
 def test_table_has_every_error_that_a_request_can_raise() -> None:
     """Only settings, and training records, are no matter of a request."""
     tree = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
