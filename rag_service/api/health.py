@@ -17,7 +17,7 @@ router = APIRouter(tags=["operation"])
 
 
 @router.head("/healthz", include_in_schema=False)  # what some balancers ask with
-@router.get("/healthz", summary="Whether the process answers", responses=problems())
+@router.get("/healthz", summary="Whether the process answers", responses=open_problems())
 async def healthz(request: Request) -> Health:
     """Say that the process is alive; models and database are `/readyz`'s matter."""
     return Health(version=request.app.version)
