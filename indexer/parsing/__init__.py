@@ -5,6 +5,6 @@ killed; `parse_document` itself runs in this process and trusts its input to end
 """
 
 from indexer.parsing.media_types import detect_media_type
-from indexer.parsing.reading import parse_document
+from indexer.parsing.reading import parse_document, refuse_unread
 
-__all__ = ["detect_media_type", "parse_document"]
+__all__ = ["detect_media_type", "parse_document", "refuse_unread"]

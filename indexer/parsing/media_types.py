@@ -44,6 +44,9 @@ ENCRYPTED_OFFICE = "application/encrypted"
 OLE = "application/x-ole-storage"
 BINARY = "application/octet-stream"
 
+_ZIPPED = (b"PK\x03\x04", b"PK\x05\x06")
+_OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_CONTAINERS = (*_ZIPPED, _OLE_MARK)
 # (offset, bytes, media type) of what is recognised only to be refused by its name.
 _REFUSED = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -147,6 +150,19 @@ def detect_media_type(data: bytes, filename: str | None, given: str | None = Non
     return binary if binary is not None else detect_text_type(decode(data), filename, given)
 
 
+def detect_unread_type(head: bytes) -> str | None:
+    """Return the media type of what no reader takes, if a file's first bytes give it away.
+
+    None says nothing: containers are told by what is inside, and a text by more than its beginning.
+    """
+    if head.startswith(_CONTAINERS):
+        return None
+    binary = _detect_binary(head)
+    if binary is None and b"\0" in head and not _is_text(decode(head)[:_SNIFFED]):
+        binary = BINARY
+    return None if binary == PDF else binary
+
+
 def detect_text_type(text: str, filename: str | None, given: str | None = None) -> str:
     """Return the media type of a text, or `BINARY` if it is none."""
     head = text[:_SNIFFED]
@@ -237,9 +253,9 @@ def _is_table(head: str, delimiter: str) -> bool:
 def _detect_binary(data: bytes) -> str | None:
     if b"%PDF-" in data[:1024]:
         return PDF
-    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if data.startswith(_ZIPPED):
         return _zip_type(data)
-    if data.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+    if data.startswith(_OLE_MARK):
         return _ole_type(data)
     for offset, magic, media_type in _REFUSED:
         if data.startswith(magic, offset):

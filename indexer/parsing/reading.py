@@ -83,6 +83,17 @@ def parse_document(data: bytes, *, filename: str | None, media_type: str | None 
     return document
 
 
+def refuse_unread(head: bytes) -> None:
+    """Refuse a file whose first bytes, some thousand, show that it is never read.
+
+    Raises:
+        UnsupportedMediaType: the message says what to do instead.
+    """
+    kind = media_types.detect_unread_type(head)
+    if kind is not None:
+        raise UnsupportedMediaType(_advice(kind))
+
+
 def _reader(media_type: str) -> _Reader:
     if media_type == media_types.ENCRYPTED_OFFICE:
         raise EncryptedDocument("The Office document is encrypted; save it without a password.")

@@ -19,6 +19,7 @@ from corpus.errors import EmptyDocument, TooLarge
 from rag_service.api.errors import MALFORMED, UNSUPPORTED_TYPE, ProblemRaised
 
 _PART_BYTES = 1024 * 1024
+_HEAD_BYTES = 8192  # a multiple of a character's bytes in UTF-16 and UTF-32
 _MAX_FIELDS = 20
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,99}/[\w!#$&^.+-]{1,99}", re.ASCII)
 _SAME_AS = {
@@ -142,6 +143,12 @@ def parts_of(file: UploadFile, limit: int) -> Callable[[], Iterable[bytes]]:
             yield part
 
     return read
+
+
+def head_of(file: UploadFile) -> bytes:
+    """Return the file's first bytes, as many as tell its type."""
+    file.file.seek(0)
+    return file.file.read(_HEAD_BYTES)
 
 
 def said_type(file: UploadFile) -> str | None:

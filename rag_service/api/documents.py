@@ -22,11 +22,21 @@ from corpus.ids import chunk_public_id
 from corpus.models import Chunk
 from indexer.deletion import remove_document
 from indexer.intake import Bytes, take_in
+from indexer.parsing import refuse_unread
 from indexer.progress import job_progress
 from indexer.uploads import EXACT_TEXT, OnDuplicate, Upload
 from rag_service import documents
 from rag_service.api import errors
-from rag_service.api.bodies import check_fields, files_of, is_form, parts_of, read_form, read_json, said_type
+from rag_service.api.bodies import (
+    check_fields,
+    files_of,
+    head_of,
+    is_form,
+    parts_of,
+    read_form,
+    read_json,
+    said_type,
+)
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after, position_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, guard_documents
 from rag_service.api.errors import KINDS
@@ -80,7 +90,8 @@ _UPLOAD_PROBLEMS = (
 async def create_document(request: Request, response: Response, service: ServiceDep) -> DocumentAccepted:
     """Take in a file (a form with the field `file`) or a text (JSON), and read it in the background.
 
-    The document can be found when its `status` is `ready`.
+    The document can be found when its `status` is `ready`. What is seen at once to be of a type that is not
+    read, such as a picture, is refused; what shows it later only makes the document `failed`.
     """
     async with _content(request, service, NewDocument, UploadForm) as (fields, content):
 
@@ -232,6 +243,7 @@ async def _content(
     async with read_form(request, max_files=1) as form:
         file = files_of(form, "file")[0]
         data = parts_of(file, service.limits.upload_bytes)
+        await anyio.to_thread.run_sync(refuse_unread, head_of(file))  # now, and not by the document's status
         yield check_fields(form, form_model, files="file"), Content(data, file.filename, said_type(file))
 
 

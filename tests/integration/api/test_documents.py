@@ -225,6 +225,24 @@ def test_unreadable_file_fails_with_its_reason(client: TestClient) -> None:
     assert document["error"] in problem["detail"]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_file_of_a_type_that_is_not_read_is_refused(client: TestClient, method: str) -> None:
+    """Pictures and programs are 415, with what to do instead; nothing is kept of them."""
+    collection = new_collection(client)
+    path = "/v1/documents"
+    if method == "PUT":
+        path += f"/{upload(client, 'Words.', collection=collection)['id']}"
+    before = list(service_of(client).originals.hashes())
+    for data, advice in ((b"\x89PNG\r\n\x1a\n\0", "Images"), (bytes(range(256)) * 8, "octet-stream")):
+        form = {} if method == "PUT" else {"collection": collection}
+        response = client.request(method, path, data=form, files={"file": ("a.txt", data, "text/plain")})
+        assert advice in assert_problem(response, 415, "unsupported-media-type")["detail"]
+    assert len(client.get("/v1/documents", params={"collection": collection}).json()["data"]) == (
+        method == "PUT"
+    )
+    assert list(service_of(client).originals.hashes()) == before
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -16,7 +16,7 @@ from corpus.errors import (
     UnsafeDocument,
     UnsupportedMediaType,
 )
-from indexer.parsing import parse_document
+from indexer.parsing import parse_document, refuse_unread
 from tests.unit.indexer import made
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
@@ -47,6 +47,30 @@ def test_formats_that_are_not_read(data: bytes, advice: str) -> None:
     """Pictures, programs, old formats and archives are refused with what to do instead."""
     with pytest.raises(UnsupportedMediaType, match=advice):
         parse_document(data, filename="a.txt")
+    if not data.startswith((b"PK", OLE[:8])):  # these tell it further inside
+        with pytest.raises(UnsupportedMediaType, match=advice):
+            refuse_unread(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"plain words",
+        "Wörter in UTF-16".encode("utf-16-le"),
+        "Wörter in UTF-16, mit Zeichen davor".encode("utf-16"),
+        "Wort".encode("utf-32-le") * 3000,
+        ("é" * 9000).encode()[:8191],
+        ("Ä" * 9000).encode("cp1252")[:8192],
+        "漢字".encode("gbk") * 3000,
+        b"junk before" + b"\0" * 20 + b"%PDF-1.7",
+        DOCX,
+        OLE,
+    ],
+)
+def test_first_bytes_refuse_nothing_that_may_be_read(data: bytes) -> None:
+    """Texts in any encoding, cut off anywhere, and containers are looked at as a whole, later."""
+    refuse_unread(data[:8192])
 
 
 def test_container_whose_type_can_not_be_read() -> None:
