@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import StreamingResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from corpus.chunks import Chunking
 from corpus.collections import find_collection
-from corpus.embedding import Embedder
 from corpus.errors import (
     CollectionNotFound,
     Conflict,
@@ -20,7 +19,6 @@ from corpus.errors import (
     InvalidCursor,
     JobNotFound,
     ModelError,
-    ModelNotFound,
 )
 from corpus.models import Collection, Generation, Job
 from indexer import consistency, rebuilds, repair
@@ -33,6 +31,7 @@ from rag_service.answering.conversation import record_to_json
 from rag_service.api import errors
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, require
+from rag_service.api.embedders import any_embedder
 from rag_service.api.errors import KINDS
 from rag_service.api.jobs import job_out
 from rag_service.api.openapi import problems
@@ -104,9 +103,15 @@ def activate(generation_id: GenerationId, service: ServiceDep) -> GenerationOut:
         errors.NOT_READY,
     ),
 )
-def create_reindex(new: NewReindex, service: ServiceDep) -> ReindexOut:
-    """Build a generation from the stored texts beside the active one, verify it, and switch to it."""
-    embedder, source = _wanted_embedder(service, new.embedder)
+def create_reindex(
+    service: ServiceDep,
+    new: Annotated[NewReindex, Body(description="What is to be built.")] = NewReindex(),  # noqa: B008 - frozen use
+) -> ReindexOut:
+    """Build a generation from the stored texts beside the active one, verify it, and switch to it.
+
+    Without a body the default collection's index is built anew, as it is.
+    """
+    embedder, source = any_embedder(service, new.embedder)
     with service.database.write() as session:
         rebuilds.note_source(session, service.embedder.get().id, service.embedder_source)
         job = rebuilds.request_reindex(
@@ -171,7 +176,10 @@ def cancel(job_id: ReindexId, service: ServiceDep) -> ReindexOut:
     summary="Compare database, indexes and files",
     responses=problems(*_BODY_PROBLEMS),
 )
-async def check_consistency(how: NewCheck, service: ServiceDep) -> CheckReport:
+async def check_consistency(
+    service: ServiceDep,
+    how: Annotated[NewCheck, Body(description="How closely.")] = NewCheck(),  # noqa: B008 - frozen use
+) -> CheckReport:
     """Look for what does not agree, and mend it if asked to; takes a while for many documents."""
     return await anyio.to_thread.run_sync(_check, service, how)
 
@@ -210,33 +218,14 @@ def _check(service: Service, how: NewCheck) -> CheckReport:
     )
 
 
-def _wanted_embedder(service: Service, wanted: str | None) -> tuple[Embedder, str]:
-    """Return an embedder, and the package or folder that other processes load it from."""
-    present = service.embedder.get()
-    if wanted in (None, present.name, present.id):
-        return present, service.embedder_source
-    with service.database.read() as session:
-        known = session.scalar(
-            select(Generation.embedder_source)
-            .where(Generation.embedder == wanted, Generation.embedder_source.is_not(None))
-            .limit(1)
-        )
-    source = known or wanted
-    try:
-        return service.embedders.get().load(source), source
-    except ModelNotFound as error:
-        raise EmbedderMismatch(
-            f"There is no embedder {wanted!r} here; name an installed package or a folder of this machine."
-        ) from error
-
-
 def _trial(new: NewTrial) -> Trial:
     questions = (TrialQuestion(each.question, tuple(each.documents)) for each in new.questions)
     return Trial(tuple(questions), new.least_recall)
 
 
 def _reindex_out(session: Session, job: Job) -> ReindexOut:
-    return ReindexOut(job=job_out(job_progress(session, job.id)), generation=rebuilds.generation_of(job))
+    progress = job_out(job_progress(session, job.id))
+    return ReindexOut(id=job.id, job=progress, generation=rebuilds.generation_of(job))
 
 
 def generation_out(session: Session, row: Generation) -> GenerationOut:

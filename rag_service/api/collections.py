@@ -8,11 +8,13 @@ from fastapi import APIRouter, Path, Response
 from corpus import collections
 from corpus.chunks import Chunking
 from corpus.collections import CollectionSummary
-from corpus.errors import CollectionExists, CollectionNotFound, InvalidCursor
+from corpus.errors import CollectionExists, CollectionNotFound, EmbedderMismatch, InvalidCursor
 from indexer.deletion import drop_originals
+from indexer.rebuilds import note_source
 from rag_service.api import errors
 from rag_service.api.cursors import DEFAULT_LIMIT, Cursor, Limit, cut_page, id_after
 from rag_service.api.dependencies import NO_NUL, ServiceDep, guard_documents
+from rag_service.api.embedders import loaded_embedder
 from rag_service.api.errors import KINDS
 from rag_service.api.openapi import problems
 from rag_service.api.schemas.collections import ChunkingOut, CollectionOut, CollectionPage, NewCollection
@@ -26,20 +28,28 @@ CollectionKey = Annotated[str, Path(max_length=200, pattern=NO_NUL, description=
     status_code=201,
     summary="Make a collection",
     responses=problems(
-        errors.MALFORMED, KINDS[CollectionExists], errors.TOO_LARGE, errors.INVALID, errors.NOT_READY
+        errors.MALFORMED,
+        KINDS[CollectionExists],
+        KINDS[EmbedderMismatch],
+        errors.TOO_LARGE,
+        errors.INVALID,
+        errors.NOT_READY,
     ),
 )
 def create_collection(new: NewCollection, service: ServiceDep) -> CollectionOut:
-    """Make an empty collection; it keeps the embedder of this service and the chunking given here."""
+    """Make an empty collection; it keeps the embedder and the chunking that it is made with."""
+    embedder, source = loaded_embedder(service, new.embedder)
     with service.database.write() as session:
         made = collections.create_collection(
             session,
             name=new.name,
-            embedder=service.embedder.get(),
+            embedder=embedder,
             description=new.description,
             max_tokens=new.chunking.max_tokens,
             overlap=new.chunking.overlap,
         )
+        if source is not None:
+            note_source(session, embedder.id, source)
         return collection_out(collections.summarize_collection(session, made.id))
 
 

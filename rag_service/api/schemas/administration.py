@@ -95,6 +95,9 @@ class NewReindex(RequestModel):
 class ReindexOut(ResponseModel):
     """The building of a generation."""
 
+    id: str = Field(
+        description="Its id, which is that of its job.", examples=["job_01jd3v8k6q2m4n5p7r9s1t3v5w"]
+    )
     job: JobOut = Field(description="How far it is.")
     generation: str | None = Field(description="Id of the generation that it builds.")
 

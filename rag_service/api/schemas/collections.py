@@ -29,7 +29,7 @@ class NewChunking(RequestModel):
 
 
 class NewCollection(RequestModel):
-    """A collection to be made; it pins the service's embedder."""
+    """A collection to be made; it pins an embedder and a chunking."""
 
     name: Text = Field(
         min_length=1,
@@ -42,6 +42,12 @@ class NewCollection(RequestModel):
         max_length=4000,
         description="What the documents are about; the chat model is told it.",
         examples=["The handbooks of the Vostrel station"],
+    )
+    embedder: Text | None = Field(
+        default=None,
+        max_length=1000,
+        description="Name or id of an embedder that the service has loaded; null: the one of the settings.",
+        examples=["all-MiniLM-L6-v2"],
     )
     chunking: NewChunking = Field(default=NewChunking(), description="How its documents are cut.")
 

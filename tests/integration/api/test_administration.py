@@ -100,8 +100,19 @@ def test_a_reindex_has_to_find_what_its_evaluation_wants(client: TestClient) -> 
 
 def test_consistency_check_finds_nothing(client: TestClient) -> None:
     """On a sound service there is nothing to find and nothing to mend."""
-    report = client.post("/v1/admin/consistency_checks", json={"thorough": True, "repair": True}).json()
-    assert report == {"findings": [], "jobs": [], "left": []}
+    for body in ({"json": {"thorough": True, "repair": True}}, {}):
+        report = client.post("/v1/admin/consistency_checks", **body).json()
+        assert report == {"findings": [], "jobs": [], "left": []}
+
+
+def test_a_reindex_without_a_body_is_one_of_the_default_collection(client: TestClient) -> None:
+    """It has an id of its own, that of its job, by which the routes know it."""
+    before = active(client, "default")
+    response = client.post("/v1/admin/reindexes")
+    assert response.status_code == 202, response.text
+    assert response.json()["id"] == response.json()["job"]["id"]
+    reindex = finished(client, response.json()["id"])
+    assert active(client, "default") == reindex["generation"] != before
 
 
 def test_wrong_requests_are_refused(client: TestClient) -> None:

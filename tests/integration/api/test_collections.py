@@ -28,6 +28,16 @@ def test_chunking_can_be_chosen(client: TestClient) -> None:
         assert_problem(client.post("/v1/collections", json={"name": "x", "chunking": chunking}), 422)
 
 
+def test_an_embedder_can_be_named(client: TestClient) -> None:
+    """The one that the service has, by name or id as it is listed; another one is a conflict."""
+    default = client.get("/v1/collections/default").json()
+    for number, embedder in enumerate((default["embedder"], "fake", None)):
+        made = client.post("/v1/collections", json={"name": f"named-{number}", "embedder": embedder})
+        assert (made.status_code, made.json()["embedder"]) == (201, default["embedder"])
+    other = client.post("/v1/collections", json={"name": "of-another", "embedder": "no-such"})
+    assert_problem(other, 409, "embedder-mismatch")
+
+
 def test_name_is_taken_once(client: TestClient) -> None:
     """A second collection of the same name is a conflict."""
     name = new_collection(client)
