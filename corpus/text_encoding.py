@@ -55,8 +55,8 @@ class LocalEmbedder:
 
     def __init__(self, encoder: Encoder, *, name: str, weights_sha256: str) -> None:
         self._encoder = encoder
-        self._whole = _copy(encoder.tokenizer)
-        self._cut = _copy(encoder.tokenizer)
+        self._whole = plain_copy(encoder.tokenizer)
+        self._cut = plain_copy(encoder.tokenizer)
         self._cut.enable_truncation(encoder.max_tokens)
         self.max_tokens = encoder.max_tokens - len(self.token_spans(encoder.passage_prompt))
         self.dimension = encoder.dimension
@@ -124,7 +124,8 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise ModelError(f"{file} can not be read: {error}") from error
 
 
-def _copy(tokenizer: Tokenizer) -> Tokenizer:
+def plain_copy(tokenizer: Tokenizer) -> Tokenizer:
+    """Return a tokenizer that neither cuts nor fills up, and reads special tokens' names as plain text."""
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_padding()
     copy.no_truncation()

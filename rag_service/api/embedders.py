@@ -1,19 +1,21 @@
-"""Embedders that requests name: by short name, id, package or folder."""
+"""Embedders that requests name: by short name, id, package, folder or address."""
 
 from sqlalchemy import select
 
 from corpus.embedding import Embedder
-from corpus.errors import EmbedderMismatch, ModelNotFound
+from corpus.errors import EmbedderMismatch, InvalidRequest, ModelNotFound, SettingsError
 from corpus.models import Generation
 from rag_service.service import Service
 
 
 def any_embedder(service: Service, wanted: str | None) -> tuple[Embedder, str]:
-    """Return an embedder, and the package or folder that other processes load it from.
+    """Return an embedder, and the package, folder or address that other processes load it from.
 
     Raises:
         EmbedderMismatch: there is none of this name on this machine.
+        InvalidRequest: it is no address of a server.
         ModelError: it can not be loaded.
+        NotReady: its server does not answer.
     """
     if _is_present(service, wanted):
         return service.embedder.get(), service.embedder_source
@@ -22,8 +24,11 @@ def any_embedder(service: Service, wanted: str | None) -> tuple[Embedder, str]:
         return service.embedders.get().load(source), source
     except ModelNotFound as error:
         raise EmbedderMismatch(
-            f"There is no embedder {wanted!r} here; name an installed package or a folder of this machine."
+            f"There is no embedder {wanted!r} here; name an installed package, a folder of this machine or "
+            "the address of a server."
         ) from error
+    except SettingsError as error:
+        raise InvalidRequest(f"embedder: {error}") from error
 
 
 def loaded_embedder(service: Service, wanted: str | None) -> tuple[Embedder, str | None]:

@@ -101,7 +101,7 @@ def reindex(
     collection: Collection = "default",
     embedder: Annotated[
         str | None,
-        typer.Option(help="Package or folder of another embedder.", show_default="RAG_EMBEDDER"),
+        typer.Option(help="Package, folder or server of another embedder.", show_default="RAG_EMBEDDER"),
     ] = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = None,

@@ -76,8 +76,9 @@ class NewReindex(RequestModel):
     embedder: Text | None = Field(
         default=None,
         max_length=1000,
-        description="An installed package or a folder of the server's machine, or the id of an embedder that "
-        "a generation has; null: the one of the settings.",
+        description="An installed package, a folder of the service's machine, the address of an embedding "
+        "server (`http://host:8080/v1#model`), or the id of an embedder that a generation has; null: the one "
+        "of the settings.",
         examples=["all-MiniLM-L6-v2"],
     )
     chunking: NewChunking = Field(default=NewChunking(), description="How documents are cut.")

@@ -119,6 +119,8 @@ def test_wrong_requests_are_refused(client: TestClient) -> None:
     """Unknown ids are 404, another embedder 409, what is already so a conflict."""
     collection = new_collection(client)
     assert_problem(client.post("/v1/admin/reindexes", json={"embedder": "other"}), 409, "embedder-mismatch")
+    unfit = client.post("/v1/admin/reindexes", json={"embedder": "http://"})
+    assert assert_problem(unfit, 422)["errors"][0]["field"] == "embedder"
     assert_problem(client.post("/v1/admin/reindexes", json={"collection": "no-such"}), 404)
     assert_problem(client.post("/v1/admin/reindexes", json={"index": "odd"}), 422)
     assert_problem(client.get("/v1/admin/reindexes/job_none"), 404, "job-not-found")
