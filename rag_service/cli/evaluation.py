@@ -13,7 +13,11 @@ from rag_service.cli.workplace import open_service
 
 if TYPE_CHECKING:
     from rag_service.answering.answer import AnswerRequest
+    from rag_service.evaluation.beir import RetrievalSet
+    from rag_service.evaluation.retrieval import RankingScores
     from rag_service.service import Service
+
+    Searched = tuple[RetrievalSet, tuple[RankingScores, ...]]
 
 Asked = Literal["always", "never"]
 Count = Callable[[int, int], None]
@@ -27,48 +31,86 @@ evaluation = typer.Typer(
 @evaluation.command()
 def retrieval(
     *,
-    folder: Annotated[
+    path: Annotated[
         Path,
         typer.Option(
-            "--set", exists=True, file_okay=False, help="Folder: corpus.jsonl, queries.jsonl, qrels/."
+            "--set",
+            exists=True,
+            help="Folder: corpus.jsonl, queries.jsonl, qrels/. Or questions, one JSON object a line.",
         ),
     ],
-    split: Annotated[str, typer.Option(help="Which of the files in qrels/.")] = "test",
+    collection: Annotated[
+        str, typer.Option("--collection", "-c", help="Where a file's questions are searched: name or id.")
+    ] = "default",
+    split: Annotated[str, typer.Option(help="Which of the files in qrels/ of a folder.")] = "test",
     out: Annotated[
         Path | None, typer.Option(help="Folder of retrieval.json and, with matplotlib, retrieval.png.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search a set in BEIR's layout by meaning, by words and by both, and score the rankings.
+    """Search a set by meaning, by words and by both, and score the rankings.
 
-    With RAG_RERANKER also by both, read again. The set gets a database of its own in the data folder, so that
-    a second run embeds nothing.
+    A folder is a set in BEIR's layout, with documents of its own: it gets a database of its own in the data
+    folder, so that a second run embeds nothing; with RAG_RERANKER it is also searched by both, read again. A
+    file has the questions of `rag eval answers`; those with gold documents are searched in a collection.
     """
     import json
 
+    from rag_service.evaluation.plots import draw_retrieval
+    from rag_service.evaluation.retrieval import retrieval_json, retrieval_report
+
+    found = _search_folder(path, split) if path.is_dir() else _search_questions(path, collection)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        page = json.dumps(retrieval_json(*found), indent=1)
+        (out / "retrieval.json").write_text(page + "\n", encoding="utf-8")
+        title = f"{path.name}, {split}" if path.is_dir() else path.name
+        draw_retrieval(found[1], out / "retrieval.png", title=title)
+    if as_json:
+        terminal.print_json(retrieval_json(*found))
+    else:
+        typer.echo(retrieval_report(*found))
+
+
+def _search_folder(folder: Path, split: str) -> "Searched":
     from corpus.embedding import load_embedder
     from corpus.settings import Settings
     from rag_service.app import configured_reranker
-    from rag_service.evaluation.plots import draw_retrieval
-    from rag_service.evaluation.retrieval import evaluate_folder, retrieval_json, retrieval_report
+    from rag_service.evaluation.retrieval import evaluate_folder
 
     settings = Settings.load()
-    found = evaluate_folder(
+    return evaluate_folder(
         folder,
         load_embedder(settings.embedder),
         settings.data_dir / "evaluation",
         split=split,
         rerank=configured_reranker(settings),
     )
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        page = json.dumps(retrieval_json(*found), indent=1)
-        (out / "retrieval.json").write_text(page + "\n", encoding="utf-8")
-        draw_retrieval(found[1], out / "retrieval.png", title=f"{folder.name}, {split}")
-    if as_json:
-        terminal.print_json(retrieval_json(*found))
-    else:
-        typer.echo(retrieval_report(*found))
+
+
+def _search_questions(file: Path, collection: str) -> "Searched":
+    """Search for the questions of a file whose documents are named, in the service's own collection."""
+    from corpus.collections import find_collection
+    from corpus.errors import InvalidRequest
+    from rag_service.evaluation.gold_documents import find_gold
+    from rag_service.evaluation.questions import read_questions
+    from rag_service.evaluation.searching import SearchQuestion, judged_set, score_searches, search_every_way
+
+    named = {each.text: each for each in read_questions(file) if each.evidence}
+    if not named:
+        raise InvalidRequest(f"No question of {file.name} names its documents; add gold_documents.")
+    with open_service() as service:
+        service.embedder.make()
+        retriever = service.retriever.make()
+        with service.database.read() as session:
+            searched = find_collection(session, collection)
+            wanted = {text: tuple(found.document for found in each.evidence) for text, each in named.items()}
+            questions = [
+                SearchQuestion(text, documents, find_gold(session, searched.id, documents))
+                for text, documents in wanted.items()
+            ]
+        rankings = [search_every_way(retriever, each, collection=searched.id) for each in questions]
+    return judged_set(file.name, questions), score_searches(questions, rankings)
 
 
 @evaluation.command()
@@ -137,13 +179,18 @@ def _counting(*, as_json: bool) -> Iterator[Count]:
     if as_json:
         yield lambda done, total: terminal.print_json({"done": done, "total": total})
     elif terminal.is_terminal():
-        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+        from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        with Progress(
-            *Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn()
-        ) as bar:
-            task = bar.add_task("Answering", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn())
+        with Progress(*columns, TextColumn("{task.fields[rate]}"), TimeRemainingColumn()) as bar:
+            task = bar.add_task("Answering", total=None, rate="")
+
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+                speed = bar.tasks[0].speed  # after the update, of which it takes account
+                bar.update(task, rate=f"{speed * 60:.1f}/min" if speed else "")
+
+            yield show
     else:
         yield _count_line
 

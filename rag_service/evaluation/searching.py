@@ -54,17 +54,22 @@ def score_searches(
     questions: Sequence[SearchQuestion], rankings: Sequence[Rankings]
 ) -> tuple[RankingScores, ...]:
     """Score the rankings of every question, each way to search by itself."""
-    texts = {str(number): question.text for number, question in enumerate(questions)}
-    judgements = {
-        str(number): dict.fromkeys(question.gold_ids, 1) for number, question in enumerate(questions)
-    }
-    judged = RetrievalSet("questions", texts, judgements)
+    judged = judged_set("questions", questions)
     by_text = {question.text: ranking for question, ranking in zip(questions, rankings, strict=True)}
 
     def score_way(mode: Mode) -> RankingScores:
         return score_rankings(mode, judged, lambda text: [each.document_id for each in by_text[text][mode]])
 
     return tuple(score_way(mode) for mode in MODES)
+
+
+def judged_set(name: str, questions: Sequence[SearchQuestion]) -> RetrievalSet:
+    """Return the questions with the documents that answer them, as reports of any set take them."""
+    return RetrievalSet(
+        name,
+        {str(number): question.text for number, question in enumerate(questions)},
+        {str(number): dict.fromkeys(question.gold_ids, 1) for number, question in enumerate(questions)},
+    )
 
 
 def first_rank(question: SearchQuestion, ranking: Sequence[FoundDocument]) -> int | None:
