@@ -123,7 +123,10 @@ def replace(
             upload = Upload(_collection_id(session, view), filename=file.name, external_id=view.external_id)
         accepted = take_in(service.database, service.originals, parts_of(file), upload, document_id=view.id)
         if accepted.job is None:
-            typer.echo(f"{view.title!r} ({view.id}) has these bytes already.")
+            if as_json:
+                terminal.print_json({"document": _json(view), "job": None})
+            else:
+                typer.echo(f"{view.title!r} ({view.id}) has these bytes already.")
             return
         service.embedder.make()
         service.worker.make()
@@ -132,7 +135,7 @@ def replace(
         failed = failed_items(service.database, job.id)
     if not as_json:
         typer.echo(summary(job))
-        print_failures(failed)
+    print_failures(failed)
     raise typer.Exit(exit_code(job))
 
 

@@ -74,7 +74,7 @@ def ingest(
         failed = failed_items(service.database, job.id)
     if not as_json:
         typer.echo(_outcome(job, resumed))
-        print_failures(failed)
+    print_failures(failed)  # on standard error, which no program reads as JSON
     raise typer.Exit(exit_code(job))
 
 

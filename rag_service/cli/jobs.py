@@ -63,7 +63,7 @@ def watch(job_id: JobId, *, as_json: AsJson = False) -> None:
             job = wait_for_job(database, job_id, show_progress, is_over=has_ended)
         if not as_json:
             typer.echo(summary(job))
-            print_failures(failed_items(database, job_id))
+        print_failures(failed_items(database, job_id))
     raise typer.Exit(exit_code(job))
 
 

@@ -85,6 +85,8 @@ def test_documents_are_shown_replaced_and_deleted(place: Workplace) -> None:
     new = place.write("../new.txt", "Everybody walks in pairs.\n")
     assert place.rag("documents", "replace", "inner/rules.txt", str(new)).code == 0
     assert place.rag("documents", "show", "inner/rules.txt", "--text").out == "Everybody walks in pairs.\n"
+    [same] = place.lines("documents", "replace", "inner/rules.txt", str(new))
+    assert (same["document"]["external_id"], same["job"]) == ("inner/rules.txt", None)  # type: ignore[index, call-overload]
     refused = place.rag("documents", "delete", "guide.md")
     assert refused.code == 1
     assert "--yes" in refused.err
