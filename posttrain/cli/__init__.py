@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from posttrain.cli import synthetic as _synthetic  # noqa: F401 - its commands join `data`
-from posttrain.cli.data import data
+from posttrain.cli.data import data, inspect
 from posttrain.cli.evaluate import evaluate
 from posttrain.cli.options import InFiles
 from posttrain.cli.probe import probe
@@ -26,6 +26,7 @@ from rag_service.cli import let_threads_sleep, take_debug, terminal
 
 app = typer.Typer(name="rag-train", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
+app.command()(inspect)
 app.command()(probe)
 app.command("eval")(evaluate)
 app.command()(publish)

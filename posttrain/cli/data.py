@@ -112,7 +112,7 @@ def stats(
         raise typer.Exit(terminal.FAILED)
 
 
-@data.command()
+@data.command(hidden=True)  # its place is beside `data`; here it was before
 def inspect(
     path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file of records.")],
     model: Annotated[str, typer.Option(help="Base model: package, GGUF file or folder.")],

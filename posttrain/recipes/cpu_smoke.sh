@@ -61,7 +61,7 @@ mixing() { # a leak of what is evaluated ends it here; trained must be what is s
   rag-train mix "$data"/{identity,writing,answers,refusals,changed}.jsonl "$work/probe/records.jsonl" \
     --recipe "$recipes/cpu_smoke.toml" --out "$work/mixed"
   rag-train data stats "$work/mixed/train.jsonl" --against "$sets/reading.jsonl" --against "$sets/changed.jsonl"
-  rag-train data inspect "$work/mixed/train.jsonl" --model "$model" --check
+  rag-train inspect "$work/mixed/train.jsonl" --model "$model" --check
 }
 
 training() {

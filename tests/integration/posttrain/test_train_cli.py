@@ -65,7 +65,7 @@ def test_inspect_shows_what_the_loss_counts(
 ) -> None:
     """The terminal form has the markers and the counts; the page has a span a token, escaped."""
     base = write_tiny_model(tmp_path / "base")
-    assert run("data", "inspect", records, "--model", base) == 0
+    assert run("inspect", records, "--model", base) == 0
     shown = capsys.readouterr().out
     assert "<CALC_START>" in shown
     assert "of them in the loss" in shown
