@@ -8,7 +8,7 @@ import anyio
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from corpus.collections import find_collection
+from corpus.collections import DEFAULT_COLLECTION, find_collection
 from corpus.errors import (
     CollectionNotFound,
     Conflict,
@@ -96,9 +96,12 @@ async def create_document(request: Request, response: Response, service: Service
     async with _content(request, service, NewDocument, UploadForm) as (fields, content):
 
         def work() -> DocumentAccepted:
-            collection_id = collection_for_upload(service, fields.collection)
+            collection_id = collection_for_upload(service, fields.collection or DEFAULT_COLLECTION)
             upload = content.upload(
-                collection_id, title=fields.title, metadata=fields.metadata, external_id=fields.external_id
+                collection_id,
+                title=fields.title,
+                metadata=fields.metadata or {},
+                external_id=fields.external_id,
             )
             return _accept(service, content.data, upload, on_duplicate=fields.on_duplicate)
 

@@ -17,7 +17,7 @@ keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, for the list.")],
+    name: Annotated[str, typer.Argument(help="Whose key it is, for the list.")] = "key",
     *,
     scopes: Annotated[
         list[str],

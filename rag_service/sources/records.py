@@ -71,9 +71,9 @@ def _source(place: str, line: bytes, metadata: Mapping[str, JsonValue]) -> Sourc
         len(record.text),
         external_id=record.external_id,
         title=record.title,
-        metadata=record.metadata if "metadata" in record.model_fields_set else metadata,
+        metadata=metadata if record.metadata is None else record.metadata,
         media_type=EXACT_TEXT,
-        collection=record.collection if "collection" in record.model_fields_set else None,
+        collection=record.collection,
     )
 
 

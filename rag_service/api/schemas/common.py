@@ -71,12 +71,13 @@ def _check_json(value: JsonValue, *, depth: int) -> None:
         raise ValueError("must contain finite numbers only")
 
 
+ABOUT_METADATA = "Any JSON object, at most 65,536 bytes; filters compare its top-level values."
 Text = Annotated[str, AfterValidator(check_text)]
 Metadata = Annotated[
     dict[str, JsonValue],
     AfterValidator(check_metadata),
     Field(
-        description="Any JSON object, at most 65,536 bytes; filters compare its top-level values.",
+        description=ABOUT_METADATA,
         examples=[{"year": 2024, "language": "en"}],
     ),
 ]

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, JsonValue, field_validator, model_valida
 from pydantic.json_schema import SkipJsonSchema
 
 from rag_service.api.schemas.common import (
+    ABOUT_METADATA,
     CollectionName,
     DocumentText,
     ExternalId,
@@ -30,8 +31,10 @@ class NewDocument(RequestModel):
     external_id: ExternalId | None = Field(
         default=None, description="Your own id for it, unique in its collection."
     )
-    metadata: Metadata = Field(default={})
-    collection: CollectionName = Field(default="default")
+    metadata: Metadata | None = Field(default=None, description=f"{ABOUT_METADATA} Null: none.")
+    collection: CollectionName | None = Field(
+        default=None, description="Name or id of the collection; null: `default`.", examples=["default"]
+    )
     on_duplicate: OnDuplicate = Field(
         default="skip",
         description="If the collection has it: `skip` it, `replace` title and metadata, or `error` (409). "

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rag_service.api.schemas.common import (
+    ABOUT_METADATA,
     CollectionName,
     DocumentText,
     ExternalId,
@@ -86,5 +87,11 @@ class IngestionRecord(RequestModel):
     external_id: ExternalId | None = Field(
         default=None, description="Your own id for it, unique in its collection."
     )
-    metadata: Metadata = Field(default={})
-    collection: CollectionName = Field(default="default")
+    metadata: Metadata | None = Field(
+        default=None, description=f"{ABOUT_METADATA} Null: those of the upload, if it has any."
+    )
+    collection: CollectionName | None = Field(
+        default=None,
+        description="Name or id of its collection; null: that of the upload.",
+        examples=["default"],
+    )

@@ -104,6 +104,17 @@ def test_what_is_found_by_its_words_alone_can_be_checked(client: TestClient) -> 
         assert content.text[passage["start"] : passage["end"]] == passage["text"]
 
 
+def test_null_is_as_good_as_nothing(client: TestClient) -> None:
+    """Programs that write all fields of a record write null for those that it lacks: in JSON and JSONL."""
+    nulls = dict.fromkeys(("title", "external_id", "metadata", "collection"))
+    document = upload(client, "Words with nothing else.", **nulls)
+    assert (document["status"], document["metadata"], document["collection"]) == ("ready", {}, "default")
+    line = json.dumps({"text": "Other words with nothing else.", **nulls})
+    response = client.post("/v1/ingestion_jobs", content=line, headers={"Content-Type": "application/jsonl"})
+    counts = when_over(client, response.json()["id"])["counts"]
+    assert (counts["done"], counts["failed"]) == (1, 0)
+
+
 def test_file_is_uploaded_as_a_form(client: TestClient) -> None:
     """A form takes the file and its fields; metadata is JSON in a text."""
     form = {"title": "Notes", "metadata": json.dumps({"tags": ["a"]}), "collection": new_collection(client)}

@@ -144,3 +144,4 @@ def test_keys_are_made_listed_and_revoked(place: Workplace) -> None:
     assert place.rag("keys", "revoke", str(made["id"])).code == 0
     assert place.lines("keys", "list")[0]["revoked_at"]
     assert place.rag("keys", "create", "x", "--scope", "everything").code == 2
+    assert place.lines("keys", "create")[0]["scopes"] == ["query"]  # nobody has to name it
