@@ -30,11 +30,13 @@ class GenerationOut(ResponseModel):
     embedder: str = Field(description="What made its vectors.", examples=["all-MiniLM-L6-v2@53aa51172d14"])
     chunking: ChunkingOut = Field(description="How its documents are cut.")
     index_type: str = Field(description="How vectors are searched.", examples=["auto"])
-    vector_count: int = Field(description="Vectors in its base.")
-    change_number: int = Field(description="Last change that its base holds.")
+    vector_count: int = Field(description="Vectors in its base.", examples=[1200])
+    change_number: int = Field(description="Last change that its base holds.", examples=[48])
     error: str | None = Field(description="Why it failed.", examples=[None])
-    created_at: datetime = Field(description="When it was begun.")
-    activated_at: datetime | None = Field(description="When it served first.")
+    created_at: datetime = Field(description="When it was begun.", examples=["2026-03-01T06:30:00Z"])
+    activated_at: datetime | None = Field(
+        description="When it served first.", examples=["2026-03-01T06:30:00Z"]
+    )
 
 
 class GenerationPage(Page[GenerationOut]):
@@ -100,7 +102,9 @@ class ReindexOut(ResponseModel):
         description="Its id, which is that of its job.", examples=["job_01jd3v8k6q2m4n5p7r9s1t3v5w"]
     )
     job: JobOut = Field(description="How far it is.")
-    generation: str | None = Field(description="Id of the generation that it builds.")
+    generation: str | None = Field(
+        description="Id of the generation that it builds.", examples=["gen_01jd3v8k6q2m4n5p7r9s1t3v5w"]
+    )
 
 
 class ReindexPage(Page[ReindexOut]):
@@ -118,13 +122,20 @@ class FindingOut(ResponseModel):
     """Something that does not agree."""
 
     kind: Kind = Field(description="What kind of thing.")
-    subject: str = Field(description="Id of a document, generation or collection, a hash or a folder.")
-    message: str = Field(description="What is wrong.")
+    subject: str = Field(
+        description="Id of a document, generation or collection, a hash or a folder.",
+        examples=["doc_01jd3v8k6q2m4n5p7r9s1t3v5w"],
+    )
+    message: str = Field(
+        description="What is wrong.", examples=["2 chunks have no vector of the active generation."]
+    )
 
 
 class CheckReport(ResponseModel):
     """What was found, and what was done about it."""
 
     findings: list[FindingOut] = Field(description="Everything that did not agree.")
-    jobs: list[str] = Field(description="Ids of jobs that mend what takes longer.")
+    jobs: list[str] = Field(
+        description="Ids of jobs that mend what takes longer.", examples=[["job_01jd3v8k6q2m4n5p7r9s1t3v5w"]]
+    )
     left: list[FindingOut] = Field(description="What nothing here can mend.")

@@ -144,16 +144,22 @@ class CitationOut(ResponseModel):
     """Where a part of the answer comes from: `content[source_start:source_end] == quote`, always."""
 
     id: int = Field(description="The number in the answer's marker, such as 1 for `[1]`.", examples=[1])
-    start: int = Field(description="First character of the supported part, in `answer`.")
-    end: int = Field(description="Character after its last.")
+    start: int = Field(description="First character of the supported part, in `answer`.", examples=[0])
+    end: int = Field(description="Character after its last.", examples=[28])
     document_id: str = Field(description="The source.", examples=["doc_01jd3v8k6q2m4n5p7r9s1t3v5w"])
     document_title: str = Field(description="Its title.", examples=["Vostrel handbook"])
     document_version: int = Field(description="Which version of it.", examples=[1])
     chunk_id: str = Field(description="The passage.", examples=["chk_17"])
-    page: int | None = Field(description="Page on which the quote begins, in formats that have pages.")
-    source_start: int = Field(description="First character of the quote, in the document's `content`.")
-    source_end: int = Field(description="Character after its last.")
-    quote: str = Field(description="The words of the source.")
+    page: int | None = Field(
+        description="Page on which the quote begins, in formats that have pages.", examples=[1]
+    )
+    source_start: int = Field(
+        description="First character of the quote, in the document's `content`.", examples=[120]
+    )
+    source_end: int = Field(description="Character after its last.", examples=[154])
+    quote: str = Field(
+        description="The words of the source.", examples=["Orson Kovacs keeps the generators."]
+    )
     verification: VerificationOut = Field(description="How well they support the answer.")
 
 
@@ -177,8 +183,8 @@ class ToolCallOut(ResponseModel):
 class SpanOut(ResponseModel):
     """A part of the answer."""
 
-    start: int = Field(description="First character.")
-    end: int = Field(description="Character after its last.")
+    start: int = Field(description="First character.", examples=[0])
+    end: int = Field(description="Character after its last.", examples=[28])
 
 
 class GroundednessOut(ResponseModel):
@@ -199,12 +205,12 @@ class UsageOut(ResponseModel):
 class AnswerTimings(ResponseModel):
     """Where the time went, in milliseconds."""
 
-    embed: float = Field(description="Embedding the query.")
-    search: float = Field(description="Searching.")
-    prefill: float = Field(description="Reading the prompt.")
-    decode: float = Field(description="Writing.")
-    verify: float = Field(description="Checking the citations.")
-    total: float = Field(description="All of it.")
+    embed: float = Field(description="Embedding the query.", examples=[6.1])
+    search: float = Field(description="Searching.", examples=[4.7])
+    prefill: float = Field(description="Reading the prompt.", examples=[812.0])
+    decode: float = Field(description="Writing.", examples=[304.5])
+    verify: float = Field(description="Checking the citations.", examples=[3.2])
+    total: float = Field(description="All of it.", examples=[1131.0])
 
 
 class AnswerOut(ResponseModel):
@@ -218,9 +224,12 @@ class AnswerOut(ResponseModel):
         description="The text for the reader; for a refusal, a sentence that says so.",
         examples=["Orson Kovacs keeps them. [1]"],
     )
-    reasoning: str | None = Field(default=None, description="The steps before it, where asked for.")
+    reasoning: str | None = Field(
+        default=None, description="The steps before it, where asked for.", examples=[None]
+    )
     rewritten_query: str | None = Field(
-        description="What was searched for, where it is not the question itself."
+        description="What was searched for, where it is not the question itself.",
+        examples=[None],
     )
     citations: list[CitationOut] = Field(description="Each `[n]` of the answer has one.")
     passages: list[AnswerPassageOut] = Field(description="What was found.")
@@ -231,12 +240,16 @@ class AnswerOut(ResponseModel):
         examples=[0.93],
     )
     groundedness: GroundednessOut = Field(description="How much of the answer the sources support.")
-    generation: str | None = Field(description="Id of the index generation; null: nothing was searched.")
+    generation: str | None = Field(
+        description="Id of the index generation; null: nothing was searched.",
+        examples=["gen_01jd3v8k6q2m4n5p7r9s1t3v5w"],
+    )
     model: str = Field(description="The chat model.", examples=["SmolLM2-135M-Instruct"])
     usage: UsageOut = Field(description="Tokens.")
     timings_ms: AnswerTimings = Field(description="Where the time went.")
     trace_id: str | None = Field(
-        description="`GET /v1/traces/{id}` tells how it came about; null: traces are off."
+        description="`GET /v1/traces/{id}` tells how it came about; null: traces are off.",
+        examples=["trc_01jd3v8k6q2m4n5p7r9s1t3v5w"],
     )
 
 
@@ -244,11 +257,13 @@ class RetrievalOut(ResponseModel):
     """Data of the event `retrieval`, the first of a stream."""
 
     passages: list[AnswerPassageOut] = Field(description="What was found.")
-    generation: str | None = Field(description="Id of the index generation.")
+    generation: str | None = Field(
+        description="Id of the index generation.", examples=["gen_01jd3v8k6q2m4n5p7r9s1t3v5w"]
+    )
 
 
 class DeltaOut(ResponseModel):
     """Data of an event `delta`: more of what the model writes, unchecked and without markers."""
 
     kind: Literal["text", "reasoning", "refusal"] = Field(description="What part of the answer it is.")
-    text: str = Field(description="The next piece.")
+    text: str = Field(description="The next piece.", examples=["Orson Kovacs"])

@@ -25,8 +25,8 @@ class ApiKeyOut(ResponseModel):
 
     id: str = Field(description="Its id.", examples=["key_01jd3v8k6q2m4n5p7r9s1t3v5w"])
     name: str = Field(description="Whose it is.", examples=["laptop"])
-    scopes: list[Scope] = Field(description="What it may do.")
-    created_at: datetime = Field(description="When it was made.")
+    scopes: list[Scope] = Field(description="What it may do.", examples=[["query"]])
+    created_at: datetime = Field(description="When it was made.", examples=["2026-03-01T06:30:00Z"])
     revoked_at: datetime | None = Field(description="Since when it is useless.", examples=[None])
 
 

@@ -12,13 +12,18 @@ class NewChunking(RequestModel):
     """How documents are cut, where it differs from the embedder's own limits."""
 
     max_tokens: int | None = Field(
-        default=None, ge=32, le=8192, description="Longest piece in tokens; null: the embedder's limit."
+        default=None,
+        ge=32,
+        le=8192,
+        description="Longest piece in tokens; null: the embedder's limit.",
+        examples=[128],
     )
     overlap: int | None = Field(
         default=None,
         ge=0,
         le=1024,
         description="Tokens that neighbours share; null: 32, less for short pieces.",
+        examples=[16],
     )
 
     @model_validator(mode="after")
@@ -65,14 +70,16 @@ class CollectionOut(ResponseModel):
 
     id: str = Field(description="Its id.", examples=["col_01jd3v8k6q2m4n5p7r9s1t3v5w"])
     name: str = Field(description="Its name.", examples=["handbooks"])
-    description: str = Field(description="What the documents are about.")
+    description: str = Field(
+        description="What the documents are about.", examples=["The handbooks of the Vostrel station"]
+    )
     embedder: str = Field(
         description="The embedder of its vectors, with the hash of its weights.",
         examples=["all-MiniLM-L6-v2@53aa51172d14"],
     )
     chunking: ChunkingOut = Field(description="How its documents are cut.")
     document_count: int = Field(description="How many documents it has, in any status.", examples=[15])
-    created_at: datetime = Field(description="When it was made.")
+    created_at: datetime = Field(description="When it was made.", examples=["2026-03-01T06:30:00Z"])
 
 
 class CollectionPage(Page[CollectionOut]):

@@ -57,7 +57,9 @@ class DocumentChanges(RequestModel):
 
     title: Title | SkipJsonSchema[None] = Field(default=None, description="New title.")
     external_id: ExternalId | None = Field(
-        default=None, description="New id of your own; null takes it away."
+        default=None,
+        description="New id of your own; null takes it away.",
+        examples=["handbook"],
     )
     metadata: Metadata | SkipJsonSchema[None] = Field(
         default=None, description="New metadata, in place of all of the old."
@@ -85,7 +87,10 @@ class DocumentOut(ResponseModel):
     collection: str = Field(description="Name of its collection.", examples=["default"])
     title: str = Field(description="Its title.", examples=["Vostrel handbook"])
     media_type: str = Field(description="What kind of file it was.", examples=["text/markdown"])
-    sha256: str = Field(description="Hash of the uploaded bytes, in hexadecimal.")
+    sha256: str = Field(
+        description="Hash of the uploaded bytes, in hexadecimal.",
+        examples=["217801f025585c6a6c9c4c57908d9067892fe7fb9b565b429b7f0b68a03bdedd"],
+    )
     version: int = Field(description="1, then one more for each replacement.", examples=[1])
     status: DocumentStatus = Field(
         description="`ready`: it can be found. `failed`: `error` says why. Else it waits or is being read."
@@ -93,8 +98,10 @@ class DocumentOut(ResponseModel):
     error: str | None = Field(description="Why reading it failed, and what to do.", examples=[None])
     metadata: dict[str, JsonValue] = Field(description="As given.", examples=[{"year": 2024}])
     chunk_count: int = Field(description="How many pieces can be found.", examples=[12])
-    created_at: datetime = Field(description="When it was uploaded first.")
-    updated_at: datetime = Field(description="When anything about it changed last.")
+    created_at: datetime = Field(description="When it was uploaded first.", examples=["2026-03-01T06:30:00Z"])
+    updated_at: datetime = Field(
+        description="When anything about it changed last.", examples=["2026-03-01T06:30:00Z"]
+    )
 
 
 class DocumentAccepted(ResponseModel):
@@ -103,7 +110,9 @@ class DocumentAccepted(ResponseModel):
     document: DocumentOut = Field(description="The document; watch its `status`.")
     job: JobOut | None = Field(description="The work on it; null: there is nothing to do.")
     duplicate_of: str | None = Field(
-        default=None, description="Id of the document that has the same bytes already; nothing was done."
+        default=None,
+        description="Id of the document that has the same bytes already; nothing was done.",
+        examples=[None],
     )
 
 
@@ -115,13 +124,17 @@ class ChunkOut(ResponseModel):
     """A piece of a document, as it can be found."""
 
     id: str = Field(description="Its id.", examples=["chk_17"])
-    position: int = Field(description="Its place in the document, from 0.")
-    start: int = Field(description="First character in the document's `content`.")
-    end: int = Field(description="Character after its last.")
-    text: str = Field(description="`content[start:end]`.")
-    page: int | None = Field(description="Page on which it begins, from 1, in formats that have pages.")
-    heading_path: list[str] = Field(description="The headings above it, outermost first.")
-    token_count: int = Field(description="Its length in the embedder's tokens.")
+    position: int = Field(description="Its place in the document, from 0.", examples=[0])
+    start: int = Field(description="First character in the document's `content`.", examples=[0])
+    end: int = Field(description="Character after its last.", examples=[34])
+    text: str = Field(description="`content[start:end]`.", examples=["Orson Kovacs keeps the generators."])
+    page: int | None = Field(
+        description="Page on which it begins, from 1, in formats that have pages.", examples=[1]
+    )
+    heading_path: list[str] = Field(
+        description="The headings above it, outermost first.", examples=[["Vostrel handbook", "Generators"]]
+    )
+    token_count: int = Field(description="Its length in the embedder's tokens.", examples=[9])
 
 
 class ChunkPage(Page[ChunkOut]):

@@ -218,7 +218,9 @@ class JudgedCitationOut(ResponseModel):
     document: str = Field(
         description="External id of its document, or else its id.", examples=["handbook.md"]
     )
-    quote: str = Field(description="The words of the source.")
+    quote: str = Field(
+        description="The words of the source.", examples=["Orson Kovacs keeps the generators."]
+    )
     right: bool = Field(description="Whether it points at gold evidence.")
 
 

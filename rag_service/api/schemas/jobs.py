@@ -25,12 +25,12 @@ ItemStatus = Literal["queued", "running", "done", "failed", "skipped", "cancelle
 class JobCounts(ResponseModel):
     """How far a job's items are."""
 
-    total: int = Field(description="All items.")
-    done: int = Field(description="Items whose documents can be found.")
-    failed: int = Field(description="Items that could not be read; their `error` says why.")
-    skipped: int = Field(description="Items without work, such as duplicates.")
-    in_progress: int = Field(description="Items being worked on now.")
-    cancelled: int = Field(description="Items that were not begun when the job was cancelled.")
+    total: int = Field(description="All items.", examples=[12])
+    done: int = Field(description="Items whose documents can be found.", examples=[9])
+    failed: int = Field(description="Items that could not be read; their `error` says why.", examples=[1])
+    skipped: int = Field(description="Items without work, such as duplicates.", examples=[1])
+    in_progress: int = Field(description="Items being worked on now.", examples=[1])
+    cancelled: int = Field(description="Items that were not begun when the job was cancelled.", examples=[0])
 
 
 class JobOut(ResponseModel):
@@ -40,25 +40,29 @@ class JobOut(ResponseModel):
     status: JobStatus = Field(description="A job with failed items still completes.")
     counts: JobCounts = Field(description="How far its items are.")
     stage: str | None = Field(description="What is being done now.", examples=["embed"])
-    rate: float | None = Field(description="Items a second; null before the first is done.")
-    eta_s: float | None = Field(description="Seconds that the rest will take; null: not known yet.")
+    rate: float | None = Field(description="Items a second; null before the first is done.", examples=[2.5])
+    eta_s: float | None = Field(
+        description="Seconds that the rest will take; null: not known yet.", examples=[14.0]
+    )
     error: str | None = Field(description="Why the job as a whole failed.", examples=[None])
-    created_at: datetime = Field(description="When it was asked for.")
-    finished_at: datetime | None = Field(description="When it ended.")
+    created_at: datetime = Field(description="When it was asked for.", examples=["2026-03-01T06:30:00Z"])
+    finished_at: datetime | None = Field(description="When it ended.", examples=["2026-03-01T06:30:00Z"])
 
 
 class JobItemOut(ResponseModel):
     """One document of a job."""
 
-    position: int = Field(description="Its place in the upload, from 0.")
+    position: int = Field(description="Its place in the upload, from 0.", examples=[0])
     name: str = Field(description="File name or external id.", examples=["handbook.md"])
-    document_id: str | None = Field(description="The document; null if there is none.")
+    document_id: str | None = Field(
+        description="The document; null if there is none.", examples=["doc_01jd3v8k6q2m4n5p7r9s1t3v5w"]
+    )
     status: ItemStatus = Field(description="How far it is.")
-    error: str | None = Field(description="Why it failed, and what to do.")
+    error: str | None = Field(description="Why it failed, and what to do.", examples=[None])
     error_kind: Literal["permanent", "transient"] | None = Field(
         description="`permanent`: the document's fault; `transient`: a retry may help."
     )
-    attempts: int = Field(description="How often it was tried.")
+    attempts: int = Field(description="How often it was tried.", examples=[1])
 
 
 class JobPage(Page[JobOut]):

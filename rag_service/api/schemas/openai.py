@@ -83,12 +83,21 @@ class ChatIn(TolerantModel):
     stream: bool | None = Field(default=None, description="Whether to send chunks while it is written.")
     stream_options: StreamOptions | None = Field(default=None, description="What the chunks have.")
     max_tokens: int | None = Field(
-        default=None, ge=1, description="Longest answer, in tokens; more than 2,048 count as 2,048."
+        default=None,
+        ge=1,
+        description="Longest answer, in tokens; more than 2,048 count as 2,048.",
+        examples=[256],
     )
-    max_completion_tokens: int | None = Field(default=None, ge=1, description="The same; it goes first.")
-    temperature: float | None = Field(default=None, ge=0, le=2, description="Without one: 0.")
+    max_completion_tokens: int | None = Field(
+        default=None, ge=1, description="The same; it goes first.", examples=[256]
+    )
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Without one: 0.", examples=[0.0])
     seed: int | None = Field(
-        default=None, ge=-(2**63), le=2**63 - 1, description="With the same seed the same answer."
+        default=None,
+        ge=-(2**63),
+        le=2**63 - 1,
+        description="With the same seed the same answer.",
+        examples=[7],
     )
     n: Literal[1] | None = Field(default=None, description="How many answers; only one.")
     stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = Field(
@@ -128,15 +137,15 @@ class ChatIn(TolerantModel):
 class PromptDetails(ResponseModel):
     """What the prompt's tokens were."""
 
-    cached_tokens: int = Field(description="Read before and kept.")
+    cached_tokens: int = Field(description="Read before and kept.", examples=[0])
 
 
 class ChatUsage(ResponseModel):
     """Tokens of the chat model."""
 
-    prompt_tokens: int = Field(description="Read.")
-    completion_tokens: int = Field(description="Written.")
-    total_tokens: int = Field(description="Both.")
+    prompt_tokens: int = Field(description="Read.", examples=[612])
+    completion_tokens: int = Field(description="Written.", examples=[19])
+    total_tokens: int = Field(description="Both.", examples=[631])
     prompt_tokens_details: PromptDetails = Field(description="What the prompt's tokens were.")
 
 
@@ -144,8 +153,12 @@ class ChatMessageOut(ResponseModel):
     """The answer."""
 
     role: Literal["assistant"] = Field(default="assistant", description="Always `assistant`.")
-    content: str = Field(description="Its text; `[n]` stands for citation n.")
-    refusal: str | None = Field(default=None, description="Always null: a refusal's text is the content.")
+    content: str = Field(
+        description="Its text; `[n]` stands for citation n.", examples=["Orson Kovacs keeps them. [1]"]
+    )
+    refusal: str | None = Field(
+        default=None, description="Always null: a refusal's text is the content.", examples=[None]
+    )
 
 
 class ChatChoice(ResponseModel):
@@ -162,7 +175,7 @@ class ChatOut(ResponseModel):
 
     id: str = Field(description="Its id.", examples=["chatcmpl-ans_01jd3v8k6q2m4n5p7r9s1t3v5w"])
     object: Literal["chat.completion"] = Field(default="chat.completion", description="Always this.")
-    created: int = Field(description="Unix seconds.")
+    created: int = Field(description="Unix seconds.", examples=[1795800740])
     model: str = Field(description="As asked for.", examples=["rag"])
     choices: list[ChatChoice] = Field(description="One answer.")
     usage: ChatUsage = Field(description="Tokens.")
@@ -193,7 +206,7 @@ class ChatChunk(ResponseModel):
     object: Literal["chat.completion.chunk"] = Field(
         default="chat.completion.chunk", description="Always this."
     )
-    created: int = Field(description="Unix seconds, the same in all chunks.")
+    created: int = Field(description="Unix seconds, the same in all chunks.", examples=[1795800740])
     model: str = Field(description="As asked for.")
     choices: list[ChatChunkChoice] = Field(description="One; none in a chunk that tells the tokens.")
     usage: ChatUsage | None = Field(default=None, description="Tokens, where asked for, in the last chunk.")
@@ -206,7 +219,7 @@ class ModelOut(ResponseModel):
 
     id: str = Field(description="Its name.", examples=["rag"])
     object: Literal["model"] = Field(default="model", description="Always `model`.")
-    created: int = Field(description="Unix seconds.")
+    created: int = Field(description="Unix seconds.", examples=[1750000000])
     owned_by: str = Field(default="rag-service", description="Always `rag-service`.")
 
 
@@ -230,7 +243,9 @@ class EmbeddingsIn(TolerantModel):
     encoding_format: Literal["float", "base64"] | None = Field(
         default=None, description="`base64`: little-endian 32-bit floats."
     )
-    dimensions: int | None = Field(default=None, description="The embedder's own, or nothing.")
+    dimensions: int | None = Field(
+        default=None, description="The embedder's own, or nothing.", examples=[384]
+    )
 
     @property
     def texts(self) -> list[str]:
@@ -253,15 +268,15 @@ class EmbeddingOut(ResponseModel):
     """One text's vector."""
 
     object: Literal["embedding"] = Field(default="embedding", description="Always `embedding`.")
-    index: int = Field(description="Which text, from 0.")
-    embedding: list[float] | str = Field(description="The unit vector.")
+    index: int = Field(description="Which text, from 0.", examples=[0])
+    embedding: list[float] | str = Field(description="The unit vector.", examples=[[0.6, -0.8]])
 
 
 class EmbeddingsUsage(ResponseModel):
     """Tokens of the embedder."""
 
-    prompt_tokens: int = Field(description="Read.")
-    total_tokens: int = Field(description="The same.")
+    prompt_tokens: int = Field(description="Read.", examples=[6])
+    total_tokens: int = Field(description="The same.", examples=[6])
 
 
 class EmbeddingsOut(ResponseModel):

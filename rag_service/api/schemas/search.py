@@ -123,6 +123,7 @@ class ScoresOut(ResponseModel):
     reranked: float | None = Field(
         default=None,
         description="The reranker's score, by which the best passages are ordered if there is one.",
+        examples=[None],
     )
 
 
@@ -133,10 +134,12 @@ class PassageOut(ResponseModel):
     document_id: str = Field(description="Its document.", examples=["doc_01jd3v8k6q2m4n5p7r9s1t3v5w"])
     external_id: str | None = Field(description="Your own id for the document.", examples=["handbook"])
     document_title: str = Field(description="The document's title.", examples=["Vostrel handbook"])
-    text: str = Field(description="The document's `content[start:end]`.")
-    page: int | None = Field(description="Page on which it begins, in formats that have pages.")
-    start: int = Field(description="First character in the document's `content`.")
-    end: int = Field(description="Character after its last.")
+    text: str = Field(
+        description="The document's `content[start:end]`.", examples=["Orson Kovacs keeps the generators."]
+    )
+    page: int | None = Field(description="Page on which it begins, in formats that have pages.", examples=[1])
+    start: int = Field(description="First character in the document's `content`.", examples=[120])
+    end: int = Field(description="Character after its last.", examples=[154])
     metadata: dict[str, JsonValue] = Field(description="The document's metadata.", examples=[{"year": 2024}])
     scores: ScoresOut = Field(description="How well it fits.")
 

@@ -20,9 +20,12 @@ class TokenOut(ResponseModel):
     """One token."""
 
     id: int = Field(description="Its number in the vocabulary.", examples=[198])
-    text: str = Field(description="What it adds to the text; empty within a character.")
+    text: str = Field(
+        description="What it adds to the text; empty within a character.", examples=[" generators"]
+    )
     role: str = Field(
-        description="Whose it is: `frame`, `system`, `user`, or a part of the assistant's turn."
+        description="Whose it is: `frame`, `system`, `user`, or a part of the assistant's turn.",
+        examples=["user"],
     )
     trained: bool = Field(description="Whether training counts it.")
 

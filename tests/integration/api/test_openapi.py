@@ -49,6 +49,22 @@ def test_every_field_and_parameter_is_described(client: TestClient) -> None:
             assert parameter.get("description"), (name, parameter["name"])
 
 
+def test_every_field_has_an_example(client: TestClient) -> None:
+    """Unless its type or its default tells what may stand there, or another schema's examples do."""
+    document = client.get("/openapi.json").json()
+    for name, schema in document["components"]["schemas"].items():
+        for field, about in schema.get("properties", {}).items():
+            told = "examples" in about or about.get("default") is not None
+            assert told or all(map(speaks_for_itself, about.get("anyOf", [about]))), f"{name}.{field}"
+
+
+def speaks_for_itself(schema: dict[str, Any]) -> bool:
+    """Whether a schema has few values, or the fields of another one."""
+    if schema.get("type") == "array":
+        return speaks_for_itself(schema["items"])
+    return bool({"$ref", "const", "enum"} & set(schema)) or schema.get("type") in {"boolean", "null"}
+
+
 def test_references_lead_somewhere(client: TestClient) -> None:
     """Each `$ref` names a schema that is there."""
     response = client.get("/openapi.json")
