@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from corpus import migrations
 from corpus.models import ActiveGeneration, Collection, Job, JobItem
+from indexer.jobs import waiting_uploads
 from rag_service.metrics import Levels
 from rag_service.service import Service
 
@@ -67,7 +68,7 @@ def _check_database(service: Service) -> Iterator[Check]:
         yield Check("database", None)
         with service.database.read() as session:
             yield Check("generation", _generation_problem(session))
-            yield Check("queue", _queue_problem(waiting_documents(session), service.limits.queue_size))
+            yield Check("queue", _queue_problem(session, service.limits.queue_size))
         if service.worker_place == "process":
             yield Check("worker", None if service.slots.is_any_held() else _NO_WORKER)
     except SQLAlchemyError as error:
@@ -81,5 +82,7 @@ def _generation_problem(session: Session) -> str | None:
     return name and f"collection {name!r} has no active generation; run `rag reindex`"
 
 
-def _queue_problem(waiting: int, room: int) -> str | None:
-    return f"{waiting} documents wait already; try again later" if waiting >= room else None
+def _queue_problem(session: Session, room: int) -> str | None:
+    """Tell whether uploads are turned away; the documents of bulk jobs, of which there are many, are not."""
+    full = waiting_uploads(session, at_most=room) >= room
+    return f"{room} uploads wait already; try again later" if full else None
