@@ -146,7 +146,10 @@ def list_reindexes(service: ServiceDep, limit: Limit = DEFAULT_LIMIT, cursor: Cu
 def get_reindex(job_id: ReindexId, service: ServiceDep) -> ReindexOut:
     """Return how far a reindex is."""
     with service.database.read() as session:
-        return _reindex_out(session, find_job(session, job_id))
+        job = find_job(session, job_id)
+        if job.kind not in rebuilds.REBUILDS:
+            raise JobNotFound(f"Job {job_id} is no reindex; `GET /v1/ingestion_jobs/{job_id}` has it.")
+        return _reindex_out(session, job)
 
 
 @router.post(

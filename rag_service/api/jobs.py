@@ -181,6 +181,7 @@ def job_out(job: JobProgress) -> JobOut:
     """Return a job as it is sent."""
     return JobOut(
         id=job.id,
+        kind=job.kind,
         status=job.status,
         counts=JobCounts.model_validate(job.counts),
         stage=job.stage,

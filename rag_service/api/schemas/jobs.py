@@ -37,6 +37,10 @@ class JobOut(ResponseModel):
     """Work in the background."""
 
     id: str = Field(description="Its id.", examples=["job_01jd3v8k6q2m4n5p7r9s1t3v5w"])
+    kind: str = Field(
+        description="`upload` of one document, `ingestion` of many, `reindex` or `compaction`.",
+        examples=["ingestion"],
+    )
     status: JobStatus = Field(description="A job with failed items still completes.")
     counts: JobCounts = Field(description="How far its items are.")
     stage: str | None = Field(description="What is being done now.", examples=["embed"])

@@ -98,6 +98,16 @@ def test_a_reindex_has_to_find_what_its_evaluation_wants(client: TestClient) -> 
         assert (job["status"], (job["error"] or "recall@10")[:9]) == (status, "recall@10")
 
 
+def test_a_job_that_is_no_reindex_is_none(client: TestClient) -> None:
+    """Jobs tell their kind; the routes of reindexes know theirs alone."""
+    response = client.post(
+        "/v1/documents", json={"text": "Words of an upload.", "collection": new_collection(client)}
+    )
+    job = response.json()["job"]
+    assert job["kind"] == "upload"
+    assert_problem(client.get(f"/v1/admin/reindexes/{job['id']}"), 404, "job-not-found")
+
+
 def test_consistency_check_finds_nothing(client: TestClient) -> None:
     """On a sound service there is nothing to find and nothing to mend."""
     for body in ({"json": {"thorough": True, "repair": True}}, {}):
