@@ -1,7 +1,7 @@
 """An embedder behind an OpenAI-compatible server: vLLM, text-embeddings-inference, Ollama, this service.
 
 Its address names the model behind a ``#``: ``http://host:8080/v1#bge-m3``. Without that it is the only one
-that the server lists. See docs/decisions/0093-embedders-behind-a-server.md.
+that the server lists. See docs/decisions/0094-embedders-behind-a-server.md.
 """
 
 import hashlib
