@@ -6,8 +6,10 @@ from datetime import date
 
 from corpus.embedding import Embedder
 from rag_service.answering.chat_model import ChatModel, LikelySum, Sampling
+from rag_service.answering.comparing import compare, comparison_in, is_about_both
 from rag_service.answering.conversation import Message, SourcePassage
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
+from rag_service.answering.looking_up import LookingUp
 from rag_service.answering.markers import Call, Delta
 from rag_service.answering.prompt import Prompt, build_prompt, system_text
 from rag_service.answering.quoting import in_excerpts
@@ -15,7 +17,7 @@ from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, is_refusal
 from rag_service.answering.sums import computed_from
 from rag_service.answering.tools import ToolCall, ToolLoop, calculator_for
-from rag_service.answering.two_readers import Said, settle
+from rag_service.answering.two_readers import Said, as_sentence, markers, settle
 from rag_service.answering.word_problems import solve
 from rag_service.retrieval.passages import Passage, Scores
 from rag_service.retrieval.readings import Readers
@@ -44,16 +46,20 @@ def ask(
     sampling: Sampling,
     embedder: Embedder | None = None,
     readers: Readers | None = None,
+    in_steps: bool = True,
 ) -> Written:
     """Let the model write a turn, as the service does after a search, or without any if it is off.
 
     With an embedder a trained model reads excerpts, as it does in the service, where the evidence score lets
-    it; else whole passages. With the service's `readers` they are those that these find best.
+    it; else whole passages. With the service's `readers` they are those that these find best, and what is
+    asked about two is looked up by itself first, unless `in_steps` says otherwise.
     """
     found = [as_retrieved(number, passage) for number, passage in enumerate(passages)]
     judgement = Judgement(1.0)
     if embedder and model.skill == "trained" and found:
         asked = messages[-1].text
+        if in_steps and readers and model.reads and (told := _compared(asked, found, embedder, readers)):
+            return Written(told, read=tuple(passages))
         if readers and not model.reads:
             readers = replace(readers, together=None)  # as in the service
         judgement = judge(asked, asked, found, embedder, readers)
@@ -77,6 +83,16 @@ def ask(
     if not (judgement.told and model.reads):
         return written
     return _settled(written, judgement, messages[-1].text, prompt.in_context)
+
+
+def _compared(question: str, found: Sequence[Passage], embedder: Embedder, readers: Readers) -> str | None:
+    """Return which of two is more, with the places of what says so, if that is asked and told."""
+    comparison = comparison_in(question)
+    compared = compare(comparison, LookingUp(lambda _: found, embedder, readers)) if comparison else None
+    if compared is None:
+        return None
+    places = markers([fact.passage.chunk_id for fact in compared.facts], found)
+    return as_sentence(f"{compared.text}{places}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +120,8 @@ def _settled(written: Written, judgement: Judgement, question: str, in_context: 
     computed = computed_from(question, written.calls, [passage.text for passage in in_context])
     said = Said(written.text, written.refused, computed)
     joined = judgement.joined and said_together(question, said, judgement.joined, in_context)
-    text = joined or settle(question, said, judgement.told, judgement.evidence, in_context)
-    if text is None:
+    text = joined or settle(judgement.asked or question, said, judgement.told, judgement.evidence, in_context)
+    if text is None or not is_about_both(question, text, in_context):
         return replace(written, text=SENTENCES["insufficient"], refused=True)
     return replace(written, text=text, refused=False)
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from corpus.embedding import Embedder
 from corpus.errors import PromptTooLong
+from rag_service.answering.bridging import bridge, time_in
 from rag_service.answering.calculator import calculate
 from rag_service.answering.chat_model import (
     Cancelled,
@@ -21,9 +22,12 @@ from rag_service.answering.chat_model import (
     Sampling,
 )
 from rag_service.answering.citation_markers import take_markers
-from rag_service.answering.citations import Citation, CitedAnswer, cite_answer
+from rag_service.answering.citations import Citation, CitedAnswer, cite_answer, cite_sentences
+from rag_service.answering.comparing import compare, comparison_in, is_about_both
+from rag_service.answering.conversation import user
 from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
+from rag_service.answering.looking_up import LookingUp, LookUp
 from rag_service.answering.markers import Delta
 from rag_service.answering.prompt import (
     Prompt,
@@ -37,7 +41,7 @@ from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.sums import compute, is_computed
 from rag_service.answering.tools import Search, ToolCall, calculator_for
-from rag_service.answering.two_readers import Said, hopeless, settle
+from rag_service.answering.two_readers import Said, as_sentence, hopeless, settle
 from rag_service.answering.verification import Entails
 from rag_service.answering.word_problems import solve
 from rag_service.answering.writing import Writing
@@ -120,10 +124,16 @@ class Answerer:
         """
         draft = Draft(request, time.perf_counter(), self._model.name)
         draft.found = self._find(request, draft)
+        look_up = self._look_up(request, draft)
+        bridged = self._bridged(request, draft, look_up) if look_up else None
         yield Found(draft.passages, draft.generation)
-        if reason := self._why_not(request, draft):
+        if look_up and (compared := _compared(request, draft, look_up)):
+            yield from _told(draft, compared)
+            return
+        if not bridged and (reason := self._why_not(request, draft)):
             yield from _refused(draft, reason)
             return
+        request = bridged or request
         try:
             yield from self._write(request, draft, cancelled)
         except GenerationCancelled:
@@ -134,6 +144,30 @@ class Answerer:
     def _reads_along(self) -> bool:
         """Whether a reader reads beside a model that reads."""
         return self._readers is not None and self._model.reads and self._model.skill != "instructed"
+
+    def _look_up(self, request: AnswerRequest, draft: Draft) -> LookUp | None:
+        """Return what looks facts up on the way to the answer, where a question is searched for as it is."""
+        search = self._search_tool(request)
+        if draft.found is None or draft.rewritten_query or search is None:
+            return None
+        if self._readers is None or not self._reads_along:
+            return None
+        return LookingUp(search, self._embedder, self._readers)
+
+    def _bridged(self, request: AnswerRequest, draft: Draft, look_up: LookUp) -> AnswerRequest | None:
+        """Return the request with a date for the event that it names, where the passages answer that."""
+        time_asked = time_in(request.question)
+        found = bridge(time_asked, look_up) if time_asked else None
+        if found is None:
+            return None
+        asked = replace(request, messages=(*request.messages[:-1], user(found.question)))
+        before, draft.rewritten_query = draft.found, found.question
+        draft.found = self._retriever.search(_search_request(asked, found.question))
+        if self._judge(asked, draft) or not any(each.margin > 0 for each in draft.told):
+            draft.found, draft.rewritten_query = before, None
+            return None
+        draft.bridge = found
+        return asked
 
     def _find(self, request: AnswerRequest, draft: Draft) -> SearchResult | None:
         """Search first, unless the model is to decide, and can."""
@@ -159,6 +193,7 @@ class Answerer:
                 readers = replace(readers, together=None)
             judgement = judge(request.question, draft.query, passages, self._embedder, readers)
         draft.evidence, draft.told, draft.joined = judgement.evidence, judgement.told, judgement.joined
+        draft.asked = judgement.asked
         draft.facts, draft.best = ((), judgement.best) if self._model.reads else (judgement.best, ())
         draft.excerpted = judgement.excerpted if self._model.reads else ()
         if request.on_no_evidence == "answer":
@@ -286,12 +321,12 @@ class Answerer:
         asked = draft.query if known else ""  # a sum may use the question's own numbers
         return cite_answer(
             text,
-            draft.read,
+            draft.sources,
             self._embedder,
             question=draft.query,
             known_numbers=numbers_in(f"{known} {asked}"),
             entails=self._entails,
-            rests_on=draft.joined.rests_on if draft.joined else (),
+            rests_on=draft.rests_on,
         )
 
     def _settled(self, draft: Draft) -> str | None:
@@ -300,14 +335,16 @@ class Answerer:
         if draft.request.on_no_evidence == "answer":
             return None if _is_refusal(draft) else draft.text
         said, evidence = Said(draft.text, _is_refusal(draft), is_computed(draft)), draft.evidence or 0.0
-        if joined and (text := said_together(draft.query, said, joined, draft.read)):
+        asked = draft.asked or draft.query
+        if joined and (text := said_together(asked, said, joined, draft.read)):
             draft.joined = joined
-            return text
+            return text if is_about_both(draft.query, text, draft.read) else None
         if joined and hopeless(evidence, draft.told):  # the model was asked for what they told together
             return None
         if worked_out := _worked_out(draft, _in_one_line(draft.best[0])):
             return worked_out
-        return settle(draft.query, said, draft.told, evidence, draft.read)
+        text = settle(asked, said, draft.told, evidence, draft.read)
+        return text if text and is_about_both(draft.query, text, draft.read) else None
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:
         """Take the sentence of a model that reads badly where it holds, else the source's; work out a rate.
@@ -348,6 +385,26 @@ def _worked_out(draft: Draft, best: str) -> str | None:
 
 def _is_refusal(draft: Draft) -> bool:
     return draft.marked_refusal or is_refusal(draft.text)
+
+
+def _compared(request: AnswerRequest, draft: Draft, look_up: LookUp) -> CitedAnswer | None:
+    """Return which of two is more, where that is asked and both are found; the draft has read both."""
+    comparison = comparison_in(request.question)
+    compared = compare(comparison, look_up) if comparison else None
+    if compared is None:
+        return None
+    facts = compared.facts
+    draft.evidence = min(fact.evidence for fact in facts)
+    draft.read = tuple({fact.passage.chunk_id: fact.passage for fact in facts}.values())
+    return cite_sentences(
+        as_sentence(f"{compared.text}."), draft.read, {fact.place: fact.evidence for fact in facts}
+    )
+
+
+def _told(draft: Draft, cited: CitedAnswer) -> Iterator[Event]:
+    yield Delta("text", cited.text)
+    yield from cited.citations
+    yield Done(draft.finish(text=cited.text, cited=cited))
 
 
 def _refused(draft: Draft, reason: RefusalReason) -> Iterator[Event]:

@@ -5,7 +5,7 @@ is supported cites these, whether the model named them, named others or named no
 supported loses its marker and is reported.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from corpus.embedding import Embedder
@@ -90,6 +90,27 @@ def cite_answer(
     verified = [(each, verify(each, ground, entails)) for each in alignments]
     beside = [each for each in sources if (passages[each.passage].document_id, each.text) in rests_on]
     return _assemble(plain, verified, beside, passages)
+
+
+def cite_sentences(
+    answer: str, passages: Sequence[Passage], rests_on: Mapping[tuple[str, str], float]
+) -> CitedAnswer:
+    """Cite for an answer of one sentence the sentences that it was worked out from.
+
+    These stand behind their documents' ids, before how likely each says what was taken from it, 0 to 1.
+    """
+    places = [((passages[each.passage].document_id, each.text), each) for each in source_sentences(passages)]
+    beside = [each for place, each in places if place in rests_on]
+    sure = [rests_on[place] for place, _ in places if place in rests_on]
+    numbers = range(1, len(beside) + 1)
+    text, spans = put_markers(answer, {(0, len(answer)): numbers})
+    (span,) = spans.values()
+    sure = [rests_on[passages[each.passage].document_id, each.text] for each in beside]
+    citations = [
+        _citation(number, span, source, passages, Verification("supported", score))
+        for number, source, score in zip(numbers, beside, sure, strict=True)
+    ]
+    return CitedAnswer(text, tuple(citations), Groundedness(min(sure, default=0.0), ()))
 
 
 def _assemble(

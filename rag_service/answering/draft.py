@@ -7,6 +7,7 @@ from typing import Literal
 
 from corpus.collections import DEFAULT_COLLECTION
 from corpus.ids import new_id
+from rag_service.answering.bridging import Bridge
 from rag_service.answering.chat_model import Sampling, Usage
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, Groundedness
@@ -110,6 +111,8 @@ class Draft:
     model: str
     found: SearchResult | None = None
     rewritten_query: str | None = None
+    asked: str = ""  # the query as it was judged
+    bridge: Bridge | None = None  # what tells the time that is asked about
     evidence: float | None = None
     facts: Sequence[str] = ()
     best: Sequence[str] = ()  # the sentences that fit best, for a trained small model
@@ -142,6 +145,19 @@ class Draft:
     def generation(self) -> str | None:
         """The index generation that was searched."""
         return self.found.generation if self.found else None
+
+    @property
+    def sources(self) -> tuple[Passage, ...]:
+        """What the answer may rest on: what the model read, and what told the time that is asked about."""
+        known = {passage.chunk_id for passage in self.read}
+        dated = self.bridge.fact.passage if self.bridge else None
+        return self.read if dated is None or dated.chunk_id in known else (*self.read, dated)
+
+    @property
+    def rests_on(self) -> tuple[tuple[str, str], ...]:
+        """Sentences without which the answer does not follow, each behind its document's id."""
+        joined = self.joined.rests_on if self.joined else ()
+        return (*joined, self.bridge.fact.place) if self.bridge else joined
 
     def texts_of(self, passages: Sequence[Passage]) -> list[str]:
         """Return what the model has read of these passages: excerpts, or all of what it found by itself."""
@@ -179,7 +195,7 @@ class Draft:
     ) -> Answer:
         """Return the whole."""
         known = {passage.chunk_id for passage in self.passages}
-        later = tuple(passage for passage in self.read if passage.chunk_id not in known)
+        later = tuple(passage for passage in self.sources if passage.chunk_id not in known)
         return Answer(
             id=new_id("ans"),
             refusal=refusal,

@@ -40,6 +40,7 @@ class Told:
     text: str
     margin: float
     chunk_id: int
+    sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def _told_in(sentence: str, passages: Sequence[Passage], readings: Sequence[Read
         answer = reading.best(start, start + len(sentence)) if start >= 0 else None
         if answer:
             words = " ".join(passage.text[answer.start : answer.end].split())
-            found.append(Told(words, answer.margin, passage.chunk_id))
+            found.append(Told(words, answer.margin, passage.chunk_id, sentence))
     return max(found, key=lambda each: each.margin, default=None)
 
 
@@ -88,7 +89,7 @@ def settle(
         return said.text if said.computed and not measures_another(question, said.text) else None
     plain = take_markers(said.text)[0].strip(" .")
     own = "" if said.refused else plain
-    told = _likeliest(own, every)
+    told = likeliest(own, every)
     agreed = bool(own) and (own.lower() in _JUDGED or agree(own, told.text))
     if probability(evidence, told.margin, agreed=agreed) < THRESHOLD or not (agreed or told.margin > 0):
         return None
@@ -100,7 +101,9 @@ def settle(
     return as_sentence(said.text if stands else f"{told.text}{markers([told.chunk_id], in_context)}.")
 
 
-def _likeliest(own: str, every: Sequence[Told]) -> Told:
+def likeliest(own: str, every: Sequence[Told]) -> Told:
+    """Return which of the reader's answers counts beside the answerer's own, which may be empty."""
+
     def weight(place: int) -> float:
         return every[place].margin + _PREFERRED * ((place == 0) + bool(own and agree(own, every[place].text)))
 

@@ -37,7 +37,7 @@ def test_the_readers_words_are_those_of_the_sentence() -> None:
         np.array([5.0 if each == word else -5.0 for each in words], "f4") for word in ("13", "litres")
     )
     sentence, reading = TEXT[: TEXT.index(".") + 1], Reading(1.0, spans, starts, ends)
-    assert told_in([sentence], [passage()], [reading]) == (Told("13 litres", 5.0, 7),)
+    assert told_in([sentence], [passage()], [reading]) == (Told("13 litres", 5.0, 7, sentence),)
     assert told_in(["Otto burns nothing."], [passage()], [reading]) == ()
 
 
