@@ -44,9 +44,10 @@ STOPWORDS = frozenset(_STOPWORDS.split())
 class Terms:
     """What one text has.
 
-    `stems` are its content words, stemmed, in order; `words` all its words in lower case; `numbers` are
-    written in digits (and the months of dates), `number_words` in letters, both in one form;
-    `names` are capitalised words within sentences and words that mix letters and digits, cut at hyphens.
+    `stems` are its content words, stemmed, in order; `words` all its words in lower case, with and without
+    hyphens and accents; `numbers` are written in digits (and the months of dates), `number_words` in letters,
+    both in one form; `names` are capitalised words within sentences and words that mix letters and digits,
+    cut at hyphens.
     """
 
     stems: tuple[str, ...]
@@ -74,7 +75,7 @@ def terms_of(text: str) -> Terms:
     words = [word for match in found for word in _pieces(plain_word(match[0]))]
     return Terms(
         stems=tuple(stem(word) for word in words if is_content(word)),
-        words=frozenset(part for word in words for part in (word, *word.split("-"))),
+        words=frozenset(form for word in words for form in _forms(word)),
         numbers=numbers_in(text),
         number_words=number_words_in(text),
         names=frozenset(_names(text, found)),
@@ -82,9 +83,22 @@ def terms_of(text: str) -> Terms:
     )
 
 
+def denials_in(text: str) -> frozenset[str]:
+    """Return the words of a text that deny something; of words that end on n't the ending."""
+    return frozenset(each.lower().replace("\u2019", "'") for each in _NEGATION.findall(text))
+
+
 def _pieces(word: str) -> list[str]:
     """Return the word, or of a run without spaces each two neighbours."""
     return [word[i : i + 2] for i in range(len(word) - 1)] if _RUN.fullmatch(word) else [word]
+
+
+def _forms(word: str) -> Iterator[str]:
+    """Yield what a question may write for a word: WiFi for Wi-Fi, Jose for José."""
+    yield from (word, *word.split("-"), word.replace("-", ""))
+    if not word.isascii():
+        bare = "".join(each for each in unicodedata.normalize("NFD", word) if not unicodedata.combining(each))
+        yield from (bare, *bare.split("-"))
 
 
 def plain_word(word: str) -> str:
@@ -117,10 +131,17 @@ def _names(text: str, found: list[re.Match[str]]) -> Iterator[str]:
     for place, match in enumerate(found):
         if match[0][0].isupper() and _is_ordinary(text, found, place):
             continue
-        for part in match[0].split("-"):
-            coded = any(c.isdigit() for c in part) and any(c.isalpha() for c in part)
-            if part[:1].isupper() or (coded and not _is_measure(part)):
-                yield plain_word(part)
+        first, *others = match[0].split("-")
+        if _is_name(first):
+            yield plain_word(first)
+        in_code = first.isalpha() and first.isupper()
+        yield from (plain_word(each) for each in others if _is_name(each, in_code=in_code))
+
+
+def _is_name(word: str, *, in_code: bool = False) -> bool:
+    """Whether a word or a part of one says which of several is meant; in a code 40B does, as in TS-40B."""
+    coded = any(c.isdigit() for c in word) and any(c.isalpha() for c in word)
+    return word[:1].isupper() or (coded and (in_code or not _is_measure(word)))
 
 
 def _is_measure(word: str) -> bool:

@@ -132,17 +132,26 @@ _OTHER_NAMES = {
     "km²": "square kilometre",
 }
 _MONEY_SIGN = re.compile(r"[$€£¥]\s?$")
+# Not "What does the temperature sensor cost?", nor "How long does it keep at room temperature?"
+_TEMPERATURE = (
+    r"\b(?:what|which)(?: (?:is|are|was|were))?(?: the)?(?: \w+){0,2} temperatures?\b"
+    r"(?!\s(?!(?:is|are|was|were|must|may|can|should|shall|will|do|does|did|has|have|of|in|inside|at|for|on)\b))"
+)
 _ASKED: tuple[tuple[Quantity, str], ...] = (
     ("length", r"how (?:deep|high|tall|wide|far|thick|close|near)\b"),
     ("speed", r"how fast\b|\b(?:top|average|wind) speed\b"),
     ("mass", r"how heavy\b"),
-    ("temperature", r"how (?:hot|cold|warm)\b|\btemperature\b"),
+    ("temperature", rf"how (?:hot|cold|warm)\b|{_TEMPERATURE}"),
     ("money", r"(?:how much|what) (?:does|do|did|will|would) .*\bcosts?\b"),
 )
+_HIGH = re.compile(r"how high\b", re.IGNORECASE)
+_CAN_BE_HIGH: frozenset[Quantity] = frozenset({"money", "temperature", "power", "energy", "speed"})
 _FORMS_ASKED = [(kind, re.compile(form, re.IGNORECASE)) for kind, form in _ASKED]
+# What is measured in days or hours is no amount: "How much paid leave do I have?"
 _AMOUNT = re.compile(
-    r"how much (?!time|longer|older|younger|earlier|later|sooner|more|less|do|does|did|is|are|was|were|of"
-    r"|notice|leave|sleep|holiday|vacation)\w",
+    r"how much (?!longer|older|younger|earlier|later|sooner|more|less|do|does|did|is|are|was|were|of"
+    r"|(?:\w+ )?(?:time|notice|leave|sleep|rest|holiday|vacation|warning|delay|overtime|experience|training"
+    r"|practice|work)\b)\w",
     re.IGNORECASE,
 )
 _COUNTED = re.compile(r"how (?:many|much) (\w+(?: \w+)?)", re.IGNORECASE)
@@ -220,11 +229,13 @@ def quantity_of(question: str, texts: Iterable[str]) -> Quantity | None:
 
 
 def measures_another(question: str, answer: str) -> bool:
-    """Tell whether an answer has units, and none of what is asked for; a way may take an hour.
+    """Tell whether an answer has units, and none of what is asked for.
 
-    How much of something there is, is no time, whatever that is measured in.
+    A way may take an hour, a quick reply two days, and a fee or a fever may be high. How much of something
+    there is, is no time, whatever that is measured in.
     """
     asked, told = quantity_asked_for(question), quantities_in(answer)
     if asked is None or not told:
         return told == {"time"} and bool(_AMOUNT.search(question))
-    return asked not in told and not (asked == "length" and "time" in told)
+    also = _CAN_BE_HIGH if _HIGH.search(question) else frozenset()
+    return not told & {asked, *also} and not (asked in {"length", "speed"} and "time" in told)

@@ -52,11 +52,27 @@ def test_numbers_in_words(text: str, numbers: set[str]) -> None:
         ("Generators burn fuel. Each burns much.", set()),
         ("In May, Ilse's NATO form FL-600 and B12", {"ilse", "nato", "fl", "b12"}),
         ("It ran 14km in the 1990s", set()),
+        ("The sensor TS-40B weighs 40g, not 4-6g", {"ts", "40b"}),
     ],
 )
 def test_names_are_capitals_within_sentences(text: str, names: set[str]) -> None:
     """And codes; the first word of a sentence is one only when another name follows."""
     assert terms_of(text).names == names
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("the WiFi", "the Wi-Fi password"),
+        ("of TS40B", "The TS-40B is waterproof."),
+        ("by Jose Garcia", "It was built by José García."),
+        ("in Dusseldorf", "An office in Düsseldorf"),
+    ],
+)
+def test_a_name_is_found_without_its_hyphen_and_its_accents(asked: str, said: str) -> None:
+    """Who asks seldom types them; another code or name is not found."""
+    assert terms_of(asked).names <= terms_of(said).words
+    assert not terms_of("the TS-40C of José Ruiz").names <= terms_of(said).words
 
 
 @pytest.mark.parametrize(

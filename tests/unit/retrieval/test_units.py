@@ -58,6 +58,36 @@ def test_an_answer_that_measures_something_else_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How high is the daily allowance?", "52 euros"),
+        ("How high may the load be?", "15 kilowatts"),
+        ("How fast do you reply?", "within two days"),
+        ("What does the temperature sensor cost?", "210 euros"),
+        ("How long does it keep at room temperature?", "6 months"),
+    ],
+)
+def test_a_word_of_the_question_that_asks_for_nothing_measured_is_no_unit(question: str, answer: str) -> None:
+    """What can be high is not only a tower, and a temperature may be named beside what is asked."""
+    assert not measures_another(question, answer)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How high is the tower?", "41 square kilometres"),
+        ("How fast is the ferry?", "220 metres"),
+        ("What is the water temperature?", "40 minutes"),
+        ("At what temperature is it baked?", "45 minutes"),
+        ("Which temperature must the room have?", "3 metres"),
+    ],
+)
+def test_what_is_asked_for_is_still_another_thing_than_what_is_told(question: str, answer: str) -> None:
+    """A tower has no area, a temperature takes no time."""
+    assert measures_another(question, answer)
+
+
+@pytest.mark.parametrize(
     ("text", "unit", "by"),
     [
         ("13 litres of diesel an hour", Unit("volume", "litre"), Unit("time", "hour")),
@@ -96,6 +126,8 @@ def test_what_is_counted_is_a_unit_or_measured_in_one() -> None:
         ("How much time does it need?", False),
         ("How much longer is it?", False),
         ("How much does it take?", False),
+        ("How much paid leave do I have?", False),
+        ("How much experience is needed?", False),
     ],
 )
 def test_how_much_there_is_of_something_is_no_time(question: str, *, another: bool) -> None:
