@@ -15,9 +15,10 @@ from rag_service.answering.prompt import Prompt, build_prompt, system_text
 from rag_service.answering.quoting import in_excerpts
 from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, is_refusal
-from rag_service.answering.sums import computed_from
+from rag_service.answering.sums import computed_from, used_numbers
 from rag_service.answering.tools import ToolCall, ToolLoop, calculator_for
 from rag_service.answering.two_readers import Said, as_sentence, markers, settle
+from rag_service.answering.whole_sentences import rather_whole
 from rag_service.answering.word_problems import solve
 from rag_service.retrieval.passages import Passage, Scores
 from rag_service.retrieval.readings import Readers
@@ -118,9 +119,11 @@ class _Asking:
 def _settled(written: Written, judgement: Judgement, question: str, in_context: Sequence[Passage]) -> Written:
     """Where a reader has read as well: whose words stand, as in the service; but a sum is tried once."""
     computed = computed_from(question, written.calls, [passage.text for passage in in_context])
-    said = Said(written.text, written.refused, computed)
+    used = used_numbers(written.calls) if computed else frozenset()
+    said = Said(written.text, written.refused, computed, used)
     joined = judgement.joined and said_together(question, said, judgement.joined, in_context)
-    text = joined or settle(judgement.asked or question, said, judgement.told, judgement.evidence, in_context)
+    settled = settle(judgement.asked or question, said, judgement.told, judgement.evidence, in_context)
+    text = joined or rather_whole(settled, judgement.stated, question)
     if text is None or not is_about_both(question, text, in_context):
         return replace(written, text=SENTENCES["insufficient"], refused=True)
     return replace(written, text=text, refused=False)

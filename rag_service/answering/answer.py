@@ -39,10 +39,11 @@ from rag_service.answering.prompt import (
 from rag_service.answering.quoting import agrees, holds, in_excerpts, rate_times_count
 from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
-from rag_service.answering.sums import compute, is_computed
+from rag_service.answering.sums import compute, is_computed, used_numbers
 from rag_service.answering.tools import Search, ToolCall, calculator_for
 from rag_service.answering.two_readers import Said, as_sentence, hopeless, settle
 from rag_service.answering.verification import Entails
+from rag_service.answering.whole_sentences import rather_whole
 from rag_service.answering.word_problems import solve
 from rag_service.answering.writing import Writing
 from rag_service.retrieval.evidence import evidence_score
@@ -193,7 +194,7 @@ class Answerer:
                 readers = replace(readers, together=None)
             judgement = judge(request.question, draft.query, passages, self._embedder, readers)
         draft.evidence, draft.told, draft.joined = judgement.evidence, judgement.told, judgement.joined
-        draft.asked = judgement.asked
+        draft.asked, draft.stated = judgement.asked, judgement.stated
         draft.facts, draft.best = ((), judgement.best) if self._model.reads else (judgement.best, ())
         draft.excerpted = judgement.excerpted if self._model.reads else ()
         if request.on_no_evidence == "answer":
@@ -334,8 +335,9 @@ class Answerer:
         joined, draft.joined = draft.joined, None
         if draft.request.on_no_evidence == "answer":
             return None if _is_refusal(draft) else draft.text
-        said, evidence = Said(draft.text, _is_refusal(draft), is_computed(draft)), draft.evidence or 0.0
-        asked = draft.asked or draft.query
+        computed, asked = is_computed(draft), draft.asked or draft.query
+        used = used_numbers(draft.tool_calls) if computed else frozenset()
+        said, evidence = Said(draft.text, _is_refusal(draft), computed, used), draft.evidence or 0.0
         if joined and (text := said_together(asked, said, joined, draft.read)):
             draft.joined = joined
             return text if is_about_both(draft.query, text, draft.read) else None
@@ -343,7 +345,8 @@ class Answerer:
             return None
         if worked_out := _worked_out(draft, _in_one_line(draft.best[0])):
             return worked_out
-        text = settle(asked, said, draft.told, evidence, draft.read)
+        settled = settle(asked, said, draft.told, evidence, draft.read)
+        text = rather_whole(settled, draft.stated, draft.query)
         return text if text and is_about_both(draft.query, text, draft.read) else None
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:

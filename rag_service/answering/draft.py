@@ -119,6 +119,7 @@ class Draft:
     excerpted: Sequence[str] = ()  # around which it reads
     told: tuple[Told, ...] = ()  # what a reader takes for the answer in the best sentences
     joined: Joined | None = None  # what two passages tell together, as long as that may be the answer
+    stated: str | None = None  # a sentence that answers as a whole, where a few words do not do
     text: str = ""
     cut_off: bool = False  # by `max_tokens`
     withheld: bool = False  # until it was checked

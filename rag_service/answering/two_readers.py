@@ -14,11 +14,12 @@ from math import exp, log
 
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.quoting import agrees
+from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.question_types import needs_a_sum
+from rag_service.retrieval.question_types import needs_a_sum, offers_a_choice
 from rag_service.retrieval.readings import Reading
 from rag_service.retrieval.terms import composed, terms_of
-from rag_service.retrieval.units import measures_another
+from rag_service.retrieval.units import measures_another, unit_behind
 
 INTERCEPT = 0.11
 OF_EVIDENCE, OF_MARGIN, OF_AGREEING = 0.46, 0.24, 0.16
@@ -31,6 +32,7 @@ _JUDGED = frozenset({"yes", "no"})
 _SHORT = 6  # words
 _WORD = re.compile(r"\w+")
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the answerer wrote: its text, whether that is a refusal, and whether it was computed."""
+    """What the answerer wrote: its text, whether that is a refusal, and whether it was computed, of what."""
 
     text: str
     refused: bool = False
     computed: bool = False
+    used: frozenset[str] = frozenset()  # numbers, in the form of `numbers_in`
 
 
 def told_in(
@@ -79,14 +82,16 @@ def settle(
     Of the reader's answers, the best sentence's first, the likeliest counts; that of the best sentence and
     those that agree are preferred.
 
-    What was computed stands, and so do yes and no, which no reader finds; a sum that was not is none.
+    What was computed stands if its passages speak of the year, and so do yes and no, which no reader finds; a
+    sum that was not is none.
     Where the two disagree, or the reader's words are the fuller ones, it is these if it is sure, else the
     answerer's; where the reader thinks besides that there is no answer, there is none. An answer that
     measures something else, that only repeats the question, or comes from a passage that does not speak of
     the year that was asked for, is none either.
     """
     if said.computed or needs_a_sum(question):
-        return said.text if said.computed and not measures_another(question, said.text) else None
+        off = measures_another(question, said.text) or speaks_of_other_years(question, in_context, said.used)
+        return said.text if said.computed and not off else None
     plain = take_markers(said.text)[0].strip(" .")
     own = "" if said.refused else plain
     told = likeliest(own, every)
@@ -128,23 +133,42 @@ def hopeless(evidence: float, every: Sequence[Told]) -> bool:
 
 
 def agree(said: str, told: str) -> bool:
-    """Tell whether two answers share a number, or where neither has one, a content word."""
+    """Tell whether two answers share their numbers, or where one has none, a content word.
+
+    One may have more of them, as a date that has its year; 20 July 2025 and 19 July 2025 are not the same.
+    """
     own, other = terms_of(said), terms_of(told)
-    numbers = own.numbers | own.number_words, other.numbers | other.number_words
-    return bool(numbers[0] & numbers[1]) if all(numbers) else agrees(said, told)
+    one, two = own.numbers | own.number_words, other.numbers | other.number_words
+    return one <= two or two <= one if one and two else agrees(said, told)
 
 
 def is_off(said: str, question: str) -> bool:
-    """Tell whether an answer measures something else than what is asked for, or only repeats the question."""
+    """Tell whether an answer measures something else than what is asked for, or only repeats the question.
+
+    One of the things that the question lets choose from is an answer.
+    """
     own, asked = terms_of(said), terms_of(question)
-    new = (frozenset(own.stems) - frozenset(asked.stems)) | (own.numbers | own.number_words) - asked.numbers
-    return measures_another(question, said) or not (new or said.lower() in _JUDGED)
+    numbers = own.numbers | own.number_words
+    new = (frozenset(own.stems) - frozenset(asked.stems)) | numbers - asked.numbers
+    chosen = offers_a_choice(question) and bool(own.stems or numbers) and not _OR.search(said)
+    return measures_another(question, said) or not (new or chosen or said.lower() in _JUDGED)
 
 
-def speaks_of_other_years(question: str, passages: Iterable[Passage]) -> bool:
-    """Tell whether the question names a year that the passages do not speak of, nor their titles."""
+def speaks_of_other_years(
+    question: str, passages: Iterable[Passage], used: frozenset[str] = frozenset()
+) -> bool:
+    """Tell whether the question names a year that the passages do not speak of, nor their titles.
+
+    "2000 euros" name none; what else looks like a year may be written 2,000 there. A year that was computed
+    with need not stand there.
+    """
     texts = " ".join(f"{each.full_title} {each.text}" for each in passages)
-    return not all(year in texts for year in _YEAR.findall(question))
+    years = {each[0] for each in _YEAR.finditer(question) if not _is_measured(question, each)} - used
+    return not all(year in texts or year in numbers_in(texts) for year in years)
+
+
+def _is_measured(question: str, number: re.Match[str]) -> bool:
+    return unit_behind(question, number.start(), number.end())[0] is not None
 
 
 def markers(chunk_ids: Iterable[int], in_context: Sequence[Passage]) -> str:

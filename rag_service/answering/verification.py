@@ -119,7 +119,7 @@ def weigh(alignment: Alignment, ground: Ground) -> Evidence:
         phrases=_share(phrases & ground.phrases, phrases) if phrases else support,
         similarity=max(0.0, alignment.similarity),
         missing_numbers=1 - _share(claim.numbers & numbers, claim.numbers),
-        missing_names=_share(_unknown_names(claim, ground), claim.names) if claim.names else 0.0,
+        missing_names=_share(unknown_names(claim, ground), claim.names) if claim.names else 0.0,
     )
 
 
@@ -148,7 +148,8 @@ def _share(part: Collection[object], whole: Collection[object]) -> float:
     return len(part) / len(whole) if whole else 1.0
 
 
-def _unknown_names(claim: Terms, ground: Ground) -> frozenset[str]:
+def unknown_names(claim: Terms, ground: Ground) -> frozenset[str]:
+    """Return the names that no passage has, nor a title; a name may have another ending there."""
     return frozenset(name for name in claim.names - ground.words if stem(name) not in ground.stems)
 
 

@@ -49,9 +49,25 @@ def answer_type(question: str) -> AnswerType | None:
 
 _COSTS = re.compile(r"\b(?:costs?|price|pay)\b", re.IGNORECASE)
 _MUST_COMPUTE = re.compile(
-    r"\b(?:together|altogether|combined|and back|still to|left to|difference between"
-    r"|how (?:much|many|far|long) (?:more|less|fewer|longer|further))\b",
+    r"\b(?:together|altogether|combined(?! (?:ticket|pass|card|offer|deal|menu|tour)s?\b)|and back|still to"
+    r"|left to|difference between|how (?:much|many|far|long) (?:more|less|fewer|longer|further))\b",
     re.IGNORECASE,
+)
+_WHETHER = (
+    r"(?:^|[.?!]\s+)(?:and |but |so )?(?:is|are|was|were|do|does|did|has|have|had|can|could|may|must|shall"
+    r"|should|will|would)\b"
+)
+_ASKS_WHETHER = re.compile(rf"{_WHETHER}[^.?!]*\?*\s*$", re.IGNORECASE)
+_HOW_TO = re.compile(
+    r"\bhow (?:(?:do|can|could|may|must|should|shall|would) (?:i|we|you|one)|to)\b"
+    r"|\bwhat (?:do|can|must|should|shall) (?:i|we|you|one) do\b",
+    re.IGNORECASE,
+)
+# "Is it A or B?", "Who won, A or B?"; not "Who keeps A or B?"
+_CHOICE = re.compile(rf"(?:{_WHETHER}|[,:]\s)[^.?!]*\bor\b", re.IGNORECASE)
+# "Could you tell me what it costs?" is answered by no yes
+_ASKS_POLITELY = re.compile(
+    r"\b(?:tell|show|give|help|let) (?:me|us)\b|\b(?:who|what|when|where|which|why|how)\b", re.IGNORECASE
 )
 _IN_TOTAL = re.compile(r"\b(?:in total|in all|total)\b", re.IGNORECASE)
 
@@ -61,6 +77,22 @@ def needs_a_sum(question: str) -> bool:
     amount = answer_type(question) == "number" or bool(_COSTS.search(question))
     counted = bool(counts_in(question)) and bool(_IN_TOTAL.search(question))
     return amount and (counted or bool(_MUST_COMPUTE.search(question)))
+
+
+def asks_whether(question: str) -> bool:
+    """Tell whether a question wants a yes or a no."""
+    found = _ASKS_WHETHER.search(question)
+    return found is not None and not (_ASKS_POLITELY.search(found[0]) or offers_a_choice(found[0]))
+
+
+def asks_how_to(question: str) -> bool:
+    """Tell whether a question wants to know how something is done."""
+    return bool(_HOW_TO.search(question))
+
+
+def offers_a_choice(question: str) -> bool:
+    """Tell whether a question names what its answer may be: one of several things."""
+    return bool(_CHOICE.search(question))
 
 
 def may_need_a_sum(question: str) -> bool:

@@ -398,6 +398,15 @@ def test_where_neither_agrees_nor_the_reader_finds_anything_it_refuses(ask: Ask)
     assert answer.status == "refused"
 
 
+@pytest.mark.parametrize("said", ["No [1].", "I do not know."])
+def test_a_sentence_that_says_whether_it_is_so_is_the_answer(ask: Ask, said: str) -> None:
+    """Where a yes or no is not what it says, or none is given; a reader finds neither."""
+    asked = "Does each generator burn diesel?"
+    answer = last(ask([Delta("text", said)], asked, read=finds("nothing of this")))
+    assert answer.text == "Each generator burns 13 litres of diesel an hour [1]."
+    assert answer.status == "answered"
+
+
 def test_a_search_of_its_own_is_read_along_too(ask: Ask) -> None:
     """In mode auto the model searches, and what it says of what it found is held against the reader."""
 

@@ -43,3 +43,26 @@ def test_a_reader_reads_for_the_question_and_not_for_what_was_searched_for() -> 
     assert asked == ["And Agnes?"]
     assert judge("And Agnes?", "And Agnes?", [], FakeEmbedder(), Readers(read)).told == ()
     assert asked == ["And Agnes?"]
+
+
+def test_what_names_nothing_that_is_there_is_not_asked_about() -> None:
+    """No sentence is about it, so no reader judges what a model would say; letters may be short for words."""
+
+    def read(_: str, passages: Sequence[Passage]) -> list[Reading]:
+        nowhere = np.empty(0, dtype=np.float32)
+        return [Reading(0.0, (), nowhere, nowhere) for _ in passages]
+
+    def judged(question: str) -> Judgement:
+        found = [passage(1, "The kettle K200 holds two litres. Its managing director is Ann.")]
+        return judge(question, question, found, FakeEmbedder(), Readers(read))
+
+    assert judged("How many litres does the K300 hold?").strange
+    assert not judged("How many litres does the K200 hold?").strange
+    assert not judged("Who is the CEO?").strange
+    assert not Judgement(0.9, strange=True).is_enough("How many?", reads=True)
+
+
+def test_a_sentence_that_says_whether_is_enough() -> None:
+    """No reader finds a yes or a no."""
+    assert Judgement(0.3, told=(UNSURE,), stated="It is not allowed.").is_enough("May I?", reads=True)
+    assert not Judgement(0.3, stated="It is not allowed.").is_enough("May I?", reads=False)

@@ -122,6 +122,33 @@ def test_a_year_may_stand_in_the_title() -> None:
     assert settle(question, Said("13 litres [1]."), [TOLD], 0.9, [there]) == "13 litres [1]."
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Which generator is older, Agnes or Bertil?", "Agnes"),
+        ("Is the older generator Agnes or Bertil?", "Agnes"),
+        ("Does she burn 13 or 15 litres?", "13 litres"),
+    ],
+)
+def test_one_of_the_things_to_choose_from_is_an_answer(question: str, answer: str) -> None:
+    """It stands in the question, and repeats it not."""
+    assert settle(question, Said(f"{answer} [1]."), [Told(answer, 5.0, 7)], 0.9, [passage()])
+
+
+@pytest.mark.parametrize("question", ["Who keeps Agnes or Bertil?", "Is it true that Agnes burns oil?"])
+def test_a_name_of_the_question_is_no_choice(question: str) -> None:
+    """Unless the question asks which of several."""
+    assert settle(question, Said("Agnes [1]."), [Told("Agnes", 5.0, 7)], 0.9, [passage()]) is None
+
+
+@pytest.mark.parametrize("question", ["May a trip cost 2000 euros?", "Is a sum of 2000 paid in cash?"])
+def test_a_number_that_only_looks_like_a_year_is_none(question: str) -> None:
+    """It has a unit, or the passage writes it with a comma."""
+    there = passage("Trips of more than 2,000 euros need the consent of a partner.")
+    told = Told("the consent of a partner", 5.0, 7)
+    assert settle(question, Said("The consent of a partner [1]."), [told], 0.9, [there])
+
+
 def test_yes_and_no_stand_by_the_evidence() -> None:
     """No reader finds them."""
     assert settle("Does Agnes burn diesel?", Said("Yes [1]."), [TOLD], 0.8, [passage()]) == "Yes [1]."
@@ -131,6 +158,8 @@ def test_numbers_that_differ_do_not_agree() -> None:
     """Though their unit is the same; without numbers a word in common does."""
     assert not agree("Channel 4", "Channel 9")
     assert agree("45", "45 free minutes")
+    assert agree("1962", "14 February 1962")
+    assert not agree("20 July 2025", "19 July 2025")
     assert agree("the red container", "red container")
     assert not agree("Sunday", "a hair dryer")
 
@@ -140,3 +169,14 @@ def test_what_was_computed_stands_alone() -> None:
     question = "What do three hats and two mugs cost together?"
     assert settle(question, Said("335 [1].", computed=True), [TOLD], 0.5, [passage()]) == "335 [1]."
     assert settle(question, Said("13 litres [1]."), [TOLD], 0.9, [passage()]) is None
+
+
+def test_a_sum_of_another_years_numbers_is_none() -> None:
+    """Unless the year is what was computed with."""
+    question = "What do three hats and two mugs cost together in 2024?"
+    assert settle(question, Said("335 [1].", computed=True), [TOLD], 0.9, [passage()]) is None
+    there = passage(title="Prices of 2024")
+    assert settle(question, Said("335 [1].", computed=True), [TOLD], 0.9, [there]) == "335 [1]."
+    question = "How many years together had she been there in 2024?"
+    said = Said("11 years [1].", computed=True, used=frozenset({"2024", "2013"}))
+    assert settle(question, said, [TOLD], 0.9, [passage()]) == "11 years [1]."

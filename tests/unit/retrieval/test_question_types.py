@@ -2,7 +2,14 @@
 
 import pytest
 
-from rag_service.retrieval.question_types import counts_in, may_need_a_sum, needs_a_sum
+from rag_service.retrieval.question_types import (
+    asks_how_to,
+    asks_whether,
+    counts_in,
+    may_need_a_sum,
+    needs_a_sum,
+    offers_a_choice,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,7 @@ def test_amounts_that_are_put_together_need_a_sum(question: str) -> None:
     "question",
     [
         "How much is a woollen hat in the shop?",
+        "How much does a combined ticket cost?",
         "When was the station founded in 1962?",
         "Who lived together with the cook?",
         "What was the total population?",
@@ -44,3 +52,34 @@ def test_counts_are_no_years_and_no_dates() -> None:
     """In figures or words."""
     assert counts_in("How much are three hats in 2026?") == {"3"}
     assert counts_in("What happened on 3 August 1971?") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("question", "whether", "choice"),
+    [
+        ("May I bring a dog?", True, False),
+        ("Thanks. And is it open on Mondays?", True, False),
+        ("Is it open on Mondays or on Tuesdays?", False, True),
+        ("Which is older, Agnes or Bertil?", False, True),
+        ("Who keeps Agnes or Bertil?", False, False),
+        ("Could you tell me what it costs?", False, False),
+        ("When may I bring a dog?", False, False),
+        ("Is it far? I have no car.", False, False),
+    ],
+)
+def test_a_question_may_want_a_yes_or_one_of_several_things(
+    question: str,
+    whether: bool,  # noqa: FBT001 - a parameter of the test
+    choice: bool,  # noqa: FBT001 - same
+) -> None:
+    """By how it begins; politeness and another question word ask for something else."""
+    assert (asks_whether(question), offers_a_choice(question)) == (whether, choice)
+
+
+def test_a_question_may_want_to_know_how_something_is_done() -> None:
+    """How many and how far want an amount."""
+    assert asks_how_to("How do I make a token?")
+    assert asks_how_to("Please explain how to make a token.")
+    assert asks_how_to("What should I do if I forgot it?")
+    assert not asks_how_to("How close can I go to a seal?")
+    assert not asks_how_to("How does it work?")
