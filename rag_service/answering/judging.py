@@ -14,7 +14,7 @@ from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.question_types import needs_a_sum
 from rag_service.retrieval.readings import Readers
-from rag_service.retrieval.terms import terms_of
+from rag_service.retrieval.terms import STOPWORDS, terms_of
 from rag_service.retrieval.year_spans import in_told_years
 
 # Evidence from which a model that can not tell by itself what it lacks is asked, and no small one may refuse.
@@ -82,5 +82,9 @@ def judge(
 
 
 def _names_what_is_not_there(query: str, passages: Sequence[Passage]) -> bool:
+    """Not in German, say, where every noun has a capital: a third of an English question are small words."""
+    asked = terms_of(query)
+    if len(asked.words & STOPWORDS) * 3 <= len(asked.words):
+        return False
     shortened = {each.lower() for each in _SHORTENED.findall(query)}
-    return bool(unknown_names(terms_of(query), ground_of(passages)) - shortened)
+    return bool(unknown_names(asked, ground_of(passages)) - shortened)

@@ -195,20 +195,26 @@ def _sentences(
 ) -> dict[str, float]:
     """Return the sentences that are about all of these names, each with the margin of an answer in it.
 
-    Without a reader all margins are 0.
+    A row of a table is about what its first row names, too. Without a reader all margins are 0.
     """
     found: dict[str, float] = {}
     for number, passage in enumerate(passages):
         place = " ".join((passage.document_title, *passage.heading_path))
         spans = sentence_spans(passage.text)
+        first_row = ""
         for count, (start, end) in enumerate(spans):
             before = spans[max(0, count - _BEFORE)][0]
-            said = terms_of(f"{place}\n{passage.text[before:end]}")
+            sentence = passage.text[start:end]
+            first_row = (first_row or sentence) if _is_row(sentence) else ""
+            said = terms_of(f"{place}\n{first_row}\n{passage.text[before:end]}")
             if end - start >= _SHORTEST and names <= said.words | said.numbers:
                 margin = _margin(readings[number], start, end) if readings else 0.0
-                sentence = passage.text[start:end]
                 found[sentence] = max(margin, found.get(sentence, margin))
     return found
+
+
+def _is_row(sentence: str) -> bool:
+    return sentence.startswith("|") or "\t" in sentence
 
 
 def _margin(reading: Reading, start: int, end: int) -> float:

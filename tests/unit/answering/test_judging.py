@@ -46,7 +46,10 @@ def test_a_reader_reads_for_the_question_and_not_for_what_was_searched_for() -> 
 
 
 def test_what_names_nothing_that_is_there_is_not_asked_about() -> None:
-    """No sentence is about it, so no reader judges what a model would say; letters may be short for words."""
+    """No sentence is about it, so no reader judges what a model would say.
+
+    Letters may be short for words, and in German each noun has a capital.
+    """
 
     def read(_: str, passages: Sequence[Passage]) -> list[Reading]:
         nowhere = np.empty(0, dtype=np.float32)
@@ -59,6 +62,7 @@ def test_what_names_nothing_that_is_there_is_not_asked_about() -> None:
     assert judged("How many litres does the K300 hold?").strange
     assert not judged("How many litres does the K200 hold?").strange
     assert not judged("Who is the CEO?").strange
+    assert not judged("Wie viele Liter fasst der Kocher?").strange
     assert not Judgement(0.9, strange=True).is_enough("How many?", reads=True)
 
 

@@ -62,6 +62,17 @@ def test_a_sentence_that_begins_with_another_name_gives_way() -> None:
     assert other in alone
 
 
+@pytest.mark.parametrize("line", ["| {} | {} | {} |", "{}\t{}\t{}"])
+def test_a_row_is_about_what_the_first_row_of_its_table_names(line: str) -> None:
+    """However far above that stands, and no further than the table."""
+    rows = [("", "TS-40A", "TS-40B"), ("Range", 80, 125), ("Accuracy", 0.5, 0.2), ("Supply voltage", 3, 5)]
+    text = "\n".join(line.format(*row) for row in rows) + "\n\nThe supply voltage of others is 9 volts."
+    found = best_sentences("Which supply voltage has the TS-40A?", [passage(1, text)], FakeEmbedder())
+    assert line.format(*rows[-1]) in found
+    assert best_sentences("Which supply voltage has the TS-40C?", [passage(1, text)], FakeEmbedder()) == []
+    assert not any("9 volts" in each for each in found)
+
+
 def test_a_name_may_stand_two_sentences_before() -> None:
     """A pronoun carries it on, but not for ever."""
     text = "Otto is the third generator. It stands in the Ark. It burns 9 litres an hour. It burns no petrol."
