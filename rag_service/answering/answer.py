@@ -300,6 +300,8 @@ class Answerer:
             return
         began = time.perf_counter()
         cited = self._with_facts(draft) if draft.facts else self._cited(draft, text)
+        if not cited.citations and draft.stated:  # a yes or a no that nothing says
+            cited = self._quoted(draft, draft.stated)
         draft.verify_ms = (time.perf_counter() - began) * 1000
         if not cited.citations and request.on_no_evidence == "refuse":
             yield from _refused(draft, "unverified")

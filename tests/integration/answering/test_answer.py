@@ -407,6 +407,13 @@ def test_a_sentence_that_says_whether_it_is_so_is_the_answer(ask: Ask, said: str
     assert answer.status == "answered"
 
 
+def test_a_yes_that_can_not_be_cited_gives_way_to_the_sentence(ask: Ask) -> None:
+    """Its question has a number that no source has."""
+    asked = "Does each generator burn 15 litres of diesel an hour?"
+    answer = last(ask([Delta("text", "Yes [1].")], asked, read=finds("13 litres")))
+    assert answer.text == "Each generator burns 13 litres of diesel an hour [1]."
+
+
 def test_a_search_of_its_own_is_read_along_too(ask: Ask) -> None:
     """In mode auto the model searches, and what it says of what it found is held against the reader."""
 
