@@ -12,7 +12,7 @@ from rag_service.answering.verification import ground_of, unknown_names
 from rag_service.answering.whole_sentences import stated_in
 from rag_service.retrieval.evidence import THRESHOLD, evidence_score
 from rag_service.retrieval.passages import Passage
-from rag_service.retrieval.question_types import needs_a_sum
+from rag_service.retrieval.question_types import needs_a_sum, without_greeting
 from rag_service.retrieval.readings import Readers
 from rag_service.retrieval.terms import STOPWORDS, terms_of
 from rag_service.retrieval.year_spans import in_told_years
@@ -66,7 +66,7 @@ def judge(
     found too. Where it finds none in the best sentences, passages may be read together. No sentence is fit
     that is not about the question's names; where no passage has one of them, none answers.
     """
-    question, query = in_told_years(question, passages), in_told_years(query, passages)
+    question, query = (in_told_years(without_greeting(each), passages) for each in (question, query))
     if readers is None or not passages:
         best = best_sentences(query, passages, embedder)
         return Judgement(evidence_score(query, passages, embedder), tuple(best[:FACTS]), asked=query)

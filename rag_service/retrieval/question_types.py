@@ -69,6 +69,10 @@ _CHOICE = re.compile(rf"(?:{_WHETHER}|[,:]\s)[^.?!]*\bor\b", re.IGNORECASE)
 _ASKS_POLITELY = re.compile(
     r"\b(?:tell|show|give|help|let) (?:me|us)\b|\b(?:who|what|when|where|which|why|how)\b", re.IGNORECASE
 )
+_GREETING = re.compile(
+    r"^\s*(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b[^,.!?\n]{0,40}[,.!\n]+\s*",
+    re.IGNORECASE,
+)
 _IN_TOTAL = re.compile(r"\b(?:in total|in all|total)\b", re.IGNORECASE)
 
 
@@ -93,6 +97,12 @@ def asks_how_to(question: str) -> bool:
 def offers_a_choice(question: str) -> bool:
     """Tell whether a question names what its answer may be: one of several things."""
     return bool(_CHOICE.search(question))
+
+
+def without_greeting(question: str) -> str:
+    """Return the question without the greeting before it, whose name is nothing that is asked about."""
+    rest = _GREETING.sub("", question)
+    return rest or question
 
 
 def may_need_a_sum(question: str) -> bool:

@@ -9,6 +9,7 @@ from rag_service.retrieval.question_types import (
     may_need_a_sum,
     needs_a_sum,
     offers_a_choice,
+    without_greeting,
 )
 
 
@@ -83,3 +84,18 @@ def test_a_question_may_want_to_know_how_something_is_done() -> None:
     assert asks_how_to("What should I do if I forgot it?")
     assert not asks_how_to("How close can I go to a seal?")
     assert not asks_how_to("How does it work?")
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ("Hi Marta, how many days of leave do I have?", "how many days of leave do I have?"),
+        ("Good morning! When does the ship come?", "When does the ship come?"),
+        ("Dear all,\nwhere is the key?", "where is the key?"),
+        ("Hello.", "Hello."),
+        ("High winds, what then?", "High winds, what then?"),
+    ],
+)
+def test_a_greeting_is_no_part_of_a_question(asked: str, left: str) -> None:
+    """Marta is nothing that the passages must speak of."""
+    assert without_greeting(asked) == left
