@@ -81,9 +81,17 @@ def ask(
     read_passages = [passages[each.chunk_id] for each in prompt.in_context]
     calls = tuple(item for item in events if isinstance(item, ToolCall))
     written = _written(said, calls, read_passages)
-    if not (judgement.told and model.reads):
-        return written
-    return _settled(written, judgement, messages[-1].text, prompt.in_context)
+    asked = messages[-1].text
+    if judgement.told and model.reads:
+        written = _settled(written, judgement, asked, prompt.in_context)
+    if (
+        readers
+        and model.reads
+        and prompt.in_context
+        and not is_about_both(asked, written.text, prompt.in_context)
+    ):
+        return replace(written, text=SENTENCES["insufficient"], refused=True)
+    return written
 
 
 def _compared(question: str, found: Sequence[Passage], embedder: Embedder, readers: Readers) -> str | None:
@@ -124,7 +132,7 @@ def _settled(written: Written, judgement: Judgement, question: str, in_context: 
     joined = judgement.joined and said_together(question, said, judgement.joined, in_context)
     settled = settle(judgement.asked or question, said, judgement.told, judgement.evidence, in_context)
     text = joined or rather_whole(settled, judgement.stated, question)
-    if text is None or not is_about_both(question, text, in_context):
+    if text is None:
         return replace(written, text=SENTENCES["insufficient"], refused=True)
     return replace(written, text=text, refused=False)
 

@@ -41,7 +41,7 @@ from rag_service.answering.reading_together import said_together
 from rag_service.answering.refusals import SENTENCES, RefusalReason, is_refusal
 from rag_service.answering.sums import compute, is_computed, used_numbers
 from rag_service.answering.tools import Search, ToolCall, calculator_for
-from rag_service.answering.two_readers import Said, as_sentence, hopeless, settle
+from rag_service.answering.two_readers import Said, hopeless, settle
 from rag_service.answering.verification import Entails
 from rag_service.answering.whole_sentences import rather_whole
 from rag_service.answering.word_problems import solve
@@ -228,7 +228,7 @@ class Answerer:
             calculator=calculator_for(draft.query) if draft.passages else "may",
         )
         sampling = _BRIEFLY if untrained else sampling
-        draft.withheld = bool(draft.facts or draft.told)
+        draft.withheld = bool(draft.facts or draft.told or draft.stated)
         if draft.told and not draft.facts and sampling.calculator == "must":
             # Nobody is to see the sums of tries that were given up.
             compute(writing, sampling, self._readers.sums if self._readers else None)
@@ -292,6 +292,10 @@ class Answerer:
         if text is None or (not draft.facts and not draft.told and _is_refusal(draft)):
             yield from _refused(draft, "insufficient" if draft.read else "no_evidence")
             return
+        refuses = self._reads_along and bool(draft.read) and request.on_no_evidence == "refuse"
+        if refuses and not is_about_both(draft.query, text, draft.read):
+            yield from _refused(draft, "insufficient")
+            return
         if not draft.read:
             plain = take_markers(draft.text.strip())[0]  # there is nothing to cite
             if draft.withheld:  # for a search that found nothing
@@ -342,14 +346,13 @@ class Answerer:
         said, evidence = Said(draft.text, _is_refusal(draft), computed, used), draft.evidence or 0.0
         if joined and (text := said_together(asked, said, joined, draft.read)):
             draft.joined = joined
-            return text if is_about_both(draft.query, text, draft.read) else None
+            return text
         if joined and hopeless(evidence, draft.told):  # the model was asked for what they told together
             return None
         if worked_out := _worked_out(draft, _in_one_line(draft.best[0])):
             return worked_out
         settled = settle(asked, said, draft.told, evidence, draft.read)
-        text = rather_whole(settled, draft.stated, draft.query)
-        return text if text and is_about_both(draft.query, text, draft.read) else None
+        return rather_whole(settled, draft.stated, draft.query)
 
     def _with_facts(self, draft: Draft) -> CitedAnswer:
         """Take the sentence of a model that reads badly where it holds, else the source's; work out a rate.
@@ -398,12 +401,12 @@ def _compared(request: AnswerRequest, draft: Draft, look_up: LookUp) -> CitedAns
     compared = compare(comparison, look_up) if comparison else None
     if compared is None:
         return None
-    facts = compared.facts
-    draft.evidence = min(fact.evidence for fact in facts)
-    draft.read = tuple({fact.passage.chunk_id: fact.passage for fact in facts}.values())
-    return cite_sentences(
-        as_sentence(f"{compared.text}."), draft.read, {fact.place: fact.evidence for fact in facts}
-    )
+    read = tuple({fact.passage.chunk_id: fact.passage for fact in compared.facts}.values())
+    rests_on = {fact.place: fact.evidence for fact in compared.facts}
+    cited = cite_sentences(f"{compared.text[:1].upper()}{compared.text[1:]}.", read, rests_on)
+    if cited:
+        draft.read, draft.evidence = read, min(rests_on.values())
+    return cited
 
 
 def _told(draft: Draft, cited: CitedAnswer) -> Iterator[Event]:

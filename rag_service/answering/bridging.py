@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass
 
 from rag_service.answering.looking_up import Fact, LookUp
-from rag_service.retrieval.amounts import Date, date_in
-from rag_service.retrieval.numbers import MONTHS
+from rag_service.retrieval.amounts import MONTHS_IN_ORDER, Date, date_in
 
 _AT_A_TIME = re.compile(
     r"^(?P<asked>(?:which|who|whom|whose|what|where|how)\b.+?)\s"
@@ -20,7 +19,17 @@ _AT_A_TIME = re.compile(
 )
 _CLAUSE = re.compile(r"^(?P<subject>.+?)\s(?P<be>was|were)\s(?P<rest>.+)$", re.IGNORECASE)
 _PARTS = {"year": 1, "month": 2, "day": 3}
-_MONTH_NAMES = tuple(dict.fromkeys(MONTHS.values()))
+_MOST_CHARACTERS = 300  # of a question that a person asks so
+# What stands behind "in the year" and tells no event, or one of somebody who stands elsewhere.
+_NO_EVENT = re.compile(
+    rf"(?:\d|(?:before|after|following|for|is|are|was|were|he|she|it|they|this|that|there|we|i|you|my|your|our|his|her"
+    rf"|their|its|{'|'.join(MONTHS_IN_ORDER)})\b)",
+    re.IGNORECASE,
+)
+_ANY_TIME = re.compile(
+    r"\b(?:i|we|you|do|does|should|can|could|may|must|will|would|happens)\b", re.IGNORECASE
+)
+_PAST = re.compile(r"\b(?:was|were|\w+ed)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +51,20 @@ class Bridge:
 
 def time_in(question: str) -> AtATime | None:
     """Return what a question asks about the time of an event; None if it does not."""
-    match = _AT_A_TIME.match(" ".join(question.split()))
-    if match is None:
+    question = " ".join(question.split())
+    match = _AT_A_TIME.match(question) if len(question) <= _MOST_CHARACTERS else None
+    if match is None or _NO_EVENT.match(match["event"]):
         return None
-    event = match["event"]
+    if match["plain"] and _ANY_TIME.search(match["asked"]):  # "what do I do when" asks for no year
+        return None
+    event, linked = match["event"], match["link"] or match["plain"]
+    if not linked and not _PAST.search(event):
+        return None
     if clause := _CLAUSE.match(event):
         when = f"When {clause['be']} {clause['subject']} {clause['rest']}?"
     elif (match["link"] or "").lower() == "of ":
         when = f"When was {event}?"
-    elif match["plain"]:  # "what do I do when it rains" asks for no year
+    elif match["plain"]:
         return None
     else:
         when = f"When did {event}?"
@@ -60,7 +74,7 @@ def time_in(question: str) -> AtATime | None:
 def bridge(time: AtATime, look_up: LookUp) -> Bridge | None:
     """Look the event's date up; None if it is not found, or not as exactly as it is asked for."""
     fact = look_up(time.when)
-    date = (date_in(fact.text) or date_in(fact.sentence)) if fact else None
+    date = date_in(fact.text) if fact else None
     if fact is None or date is None or len(date) < time.parts:
         return None
     return Bridge(f"{time.asked} {_in_words(date[: time.parts])}?", fact)
@@ -71,5 +85,5 @@ def _in_words(date: Date) -> str:
     year, *rest = date
     if not rest:
         return f"in {year}"
-    month = _MONTH_NAMES[rest[0] - 1].capitalize()
+    month = MONTHS_IN_ORDER[rest[0] - 1].capitalize()
     return f"on {rest[1]} {month} {year}" if len(rest) > 1 else f"in {month} {year}"

@@ -94,23 +94,25 @@ def cite_answer(
 
 def cite_sentences(
     answer: str, passages: Sequence[Passage], rests_on: Mapping[tuple[str, str], float]
-) -> CitedAnswer:
-    """Cite for an answer of one sentence the sentences that it was worked out from.
+) -> CitedAnswer | None:
+    """Cite for an answer of one sentence the sentences that it was worked out from; None: one is no sentence.
 
     These stand behind their documents' ids, before how likely each says what was taken from it, 0 to 1.
     """
-    places = [((passages[each.passage].document_id, each.text), each) for each in source_sentences(passages)]
-    beside = [each for place, each in places if place in rests_on]
-    sure = [rests_on[place] for place, _ in places if place in rests_on]
-    numbers = range(1, len(beside) + 1)
-    text, spans = put_markers(answer, {(0, len(answer)): numbers})
+    found: dict[tuple[str, str], SourceSentence] = {}
+    for each in source_sentences(passages):
+        place = (passages[each.passage].document_id, each.text)
+        if place in rests_on:
+            found.setdefault(place, each)
+    if len(found) < len(rests_on):  # cut off at a passage's edge
+        return None
+    text, spans = put_markers(answer, {(0, len(answer)): range(1, len(found) + 1)})
     (span,) = spans.values()
-    sure = [rests_on[passages[each.passage].document_id, each.text] for each in beside]
     citations = [
-        _citation(number, span, source, passages, Verification("supported", score))
-        for number, source, score in zip(numbers, beside, sure, strict=True)
+        _citation(number, span, source, passages, Verification("supported", rests_on[place]))
+        for number, (place, source) in enumerate(found.items(), start=1)
     ]
-    return CitedAnswer(text, tuple(citations), Groundedness(min(sure, default=0.0), ()))
+    return CitedAnswer(text, tuple(citations), Groundedness(min(rests_on.values()), ()))
 
 
 def _assemble(

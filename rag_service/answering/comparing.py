@@ -16,23 +16,33 @@ from rag_service.retrieval.amounts import amount_in, date_in, order_of_amounts, 
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.terms import terms_of
 
+_MOST_CHARACTERS = 300  # of a question that a person asks so
 _EITHER = re.compile(
-    r"^(?P<body>(?:which|who|what)\b.+?)\s?[,:]\s*(?P<first>[^,:?]+?),?\s+or\s+(?P<second>[^,:?]+?)\s*\??$",
+    r"^(?P<body>(?:which|who|what)\b[^,:?]+?)\s?[,:]\s*(?P<first>[^,:?]+?),?\s+or\s+(?P<second>[^,:?]+?)\s*\??$",
     re.IGNORECASE,
 )
 _THAN = re.compile(
     r"^(?P<verb>is|was|are|were|does|do|did)\s+(?P<body>.+)\s+than\s+(?P<second>[^,?]+?)\s*\?$", re.IGNORECASE
 )
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
 _BE = r"(?:is|was|are|were)"
 _BECAME = {"got": "was", "gets": "is", "became": "was", "becomes": "is"}
-_MUCH = r"(?:the |much |far |even |a lot )?"
+_ADVERBS = re.compile(
+    r"\b(?:much|far|even|slightly|considerably|a lot|a bit)\s(?=\w+er\b|more\b|less\b)", re.IGNORECASE
+)
+# What is asked then is what somebody is to do, or the other way round.
+_NOT_SO = re.compile(
+    r"\b(?:not|never|no|i|we|you|me|my|your|our|should|shall|can|could|may|must|might|would)\b|n't\b",
+    re.IGNORECASE,
+)
 _FIRST = re.compile(
-    r"\s(?P<word>first|earlier|earliest|later|latest|last|(?:more|most) recently)\b(?P<tail>.*)$",
+    r"\s(?P<word>first|earlier|earliest|later|latest|last|(?:more|most) recently)"
+    r"(?P<tail>(?:\s(?:in|at|on|by)\b.*)?)$",
     re.IGNORECASE,
 )
 _OF_ANOTHER = re.compile(rf"^what {_BE}\b|\b(?:north|south|east|west)\b", re.IGNORECASE)
 _MORE = re.compile(
-    rf"\s{_MUCH}(?P<word>more|most|fewer|fewest|less|least)(?:\s(?P<what>\w+))?(?P<tail>.*)$", re.IGNORECASE
+    r"\s(?:the\s)?(?P<word>more|most|fewer|fewest|less|least)(?:\s(?P<what>\w+))?(?P<tail>.*)$", re.IGNORECASE
 )
 # What a comparative measures: how it is asked for, and whether it wants more of that.
 _ADJECTIVES: dict[str, tuple[str, bool]] = {
@@ -69,7 +79,9 @@ _ADJECTIVES: dict[str, tuple[str, bool]] = {
 _IRREGULAR = {"farther": "far", "further": "far", "farthest": "far", "furthest": "far"}
 _ENDINGS = ("er", "est")
 _PAST = {"got", "had", "cost", "made", "took", "won", "ran", "sold", "held", "burned", "used"}
+_RANKED = {"finished", "ranked", "placed"}  # last, first: no time
 _WHEN = {"earlier", "later"}
+_TIMES = {"time", "month", "year"}
 _SMALL_WORDS = {"and", "or", "of", "in", "to", "for", "at", "on", "by", "with", "from"}  # of more bands
 _BASES = {"has": "have", "had": "have", "does": "do", "goes": "go", "costs": "cost", "weighs": "weigh"}
 
@@ -102,21 +114,35 @@ class Compared:
 
 
 def comparison_in(question: str) -> Comparison | None:
-    """Return what a question compares; None if it does not, or in a way that is not known here."""
-    question = " ".join(question.split())
+    """Return what a question compares; None if it does not, or in a way that is not known here.
+
+    Names that are no more than a letter or a small word ("with or without") could be anything.
+    """
+    question = _ADVERBS.sub("", " ".join(question.split())) if len(question) <= _MOST_CHARACTERS else ""
+    found: Comparison | None = None
     if match := _EITHER.match(question):
         forms = tuple(_forms(match["body"]))
-        return Comparison(match["first"], match["second"], forms) if forms else None
-    if match := _THAN.match(question):
-        return _than(match)
-    return None
+        found = Comparison(match["first"], match["second"], forms) if forms else None
+    elif match := _THAN.match(question):
+        found = _than(match)
+    return found if found and _is_name(found.first) and _is_name(found.second) else None
+
+
+def _is_name(text: str) -> bool:
+    """Tell whether a passage can be about this; neither is it one of three, nor a letter by itself."""
+    said = terms_of(text)
+    alone = any(len(each) == 1 and each.isalpha() for each in text.split())
+    return bool(said.stems) and not alone and not _OR.search(text)
 
 
 def _than(match: re.Match[str]) -> Comparison | None:
     """Read "is Agnes heavier than Bertil": the rest of it is that of "which is heavier"."""
     verb, words = match["verb"].lower(), match["body"].split()
+    second = terms_of(match["second"])
+    if second.numbers or second.number_words or _NOT_SO.search(match["body"]):
+        return None
     be = re.fullmatch(_BE, verb) is not None
-    for place in range(1, len(words)):
+    for place in range(len(words) - 1, 0, -1):
         if not _begins_with_a_comparative(words[place:]):
             continue
         # In "does Agnes burn more" and "was the Ark built earlier" a word of the verb stands before it.
@@ -133,10 +159,12 @@ def _begins_with_a_comparative(words: list[str]) -> bool:
 
 def _forms(body: str) -> Iterator[Form]:
     """Yield the ways to ask for one of what "which generator burns more diesel" compares."""
-    if _OF_ANOTHER.search(body):
+    if _OF_ANOTHER.search(body) or _NOT_SO.search(body):
         return
     if match := _FIRST.search(body):
         early = match["word"].lower() in {"first", "earlier", "earliest"}
+        if body[: match.start()].rsplit(maxsplit=1)[-1].lower() in _RANKED:
+            return
         yield Form(f"When {_verb(body[: match.start()])}{match['tail']}?", not early, dated=True)
         return
     if match := _MORE.search(body):
@@ -156,14 +184,18 @@ def _forms(body: str) -> Iterator[Form]:
         adjective, before = _adjective(words[place]), words[place - 1].lower()
         be = _BECAME.get(before, before)
         if adjective and re.fullmatch(_BE, be):
-            yield from _by_adjective(adjective, be, "".join(f" {each}" for each in words[place + 1 :]))
+            tail = "".join(f" {each}" for each in words[place + 1 :])
+            yield from _by_adjective(adjective, be, tail, person=words[0].lower() == "who")
             return
 
 
-def _by_adjective(adjective: str, be: str, tail: str, *, reverse: bool = False) -> Iterator[Form]:
+def _by_adjective(
+    adjective: str, be: str, tail: str, *, reverse: bool = False, person: bool = False
+) -> Iterator[Form]:
     if adjective in {"old", "young", "new"}:
         late = (adjective != "old") ^ reverse
-        for participle in ("born", "founded", "built"):
+        things = ("founded", "built")
+        for participle in ("born", *things) if person else (*things, "born"):
             yield Form(f"When was {{}} {participle}{tail}?", late, dated=True)
         yield Form(f"How old {be} {{}}{tail}?", not late)
         return
@@ -241,24 +273,24 @@ def _order(form: Form, first: Fact, second: Fact) -> int | None:
     if (first.sentence, first.text) == (second.sentence, second.text):
         return None  # one number can not be of both
     if form.dated:
-        dates = [date_in(each.text) or date_in(each.sentence) for each in (first, second)]
+        dates = [date_in(each.text) for each in (first, second)]
         return order_of_dates(dates[0], dates[1]) if dates[0] and dates[1] else None
     amounts = [amount_in(each.text, each.sentence) for each in (first, second)]
+    if form.question.startswith("How fast") and any(each and each.unit in _TIMES for each in amounts):
+        return None  # the less time it takes the faster it is, over the same way
     return order_of_amounts(amounts[0], amounts[1]) if amounts[0] and amounts[1] else None
 
 
 def is_about_both(question: str, text: str, in_context: Sequence[Passage]) -> bool:
-    """Tell whether what an answer cites speaks of both that a question compares; of other questions it may.
+    """Tell whether what an answer cites speaks of both names that a question compares; of others it may.
 
     Who is the older of two does not follow from what is said about one of them.
     """
     comparison = comparison_in(question)
-    if comparison is None:
+    names = (comparison.first, comparison.second) if comparison else ()
+    if not names or not all(terms_of(f"of {each}").names for each in names):
         return True
     places = {number for marker in take_markers(text)[1] for number in marker.numbers}
     cited = [each for place, each in enumerate(in_context, start=1) if place in places or not places]
     said = terms_of("\n".join(f"{each.full_title}\n{each.text}" for each in cited))
-    return all(
-        frozenset(said.stems).issuperset(terms_of(name).stems)
-        for name in (comparison.first, comparison.second)
-    )
+    return all(frozenset(said.stems).issuperset(terms_of(each).stems) for each in names)

@@ -82,9 +82,12 @@ def judge(
 
 
 def _names_what_is_not_there(query: str, passages: Sequence[Passage]) -> bool:
-    """Not in German, say, where every noun has a capital: a third of an English question are small words."""
+    """Not in German, say, where every noun has a capital: a third of an English question are small words.
+
+    Nor where small words have one too: "What Is The Deposit?"
+    """
     asked = terms_of(query)
-    if len(asked.words & STOPWORDS) * 3 <= len(asked.words):
+    if len(asked.words & STOPWORDS) * 3 <= len(asked.words) or query.split() == query.title().split():
         return False
     shortened = {each.lower() for each in _SHORTENED.findall(query)}
     return bool(unknown_names(asked, ground_of(passages)) - shortened)

@@ -39,6 +39,7 @@ def _says_all(sentence: str, passage: Passage, question: str) -> bool:
         and asked <= own.union(terms_of(passage.full_title).stems)
         and not sentence.startswith("#")
         and not sentence.endswith("?")
+        and not (asks_how_to(question) and denials_in(sentence) - denials_in(question))
         and not speaks_of_other_years(question, [passage])
     )
 

@@ -59,7 +59,8 @@ _WHETHER = (
 )
 _ASKS_WHETHER = re.compile(rf"{_WHETHER}[^.?!]*\?*\s*$", re.IGNORECASE)
 _HOW_TO = re.compile(
-    r"\bhow (?:(?:do|can|could|may|must|should|shall|would) (?:i|we|you|one)|to)\b"
+    r"\bhow (?:(?:do|can|could|may|must|should|shall|would) (?:i|we|you|one))\b"
+    r"|(?:^|[.?!,]\s|\b(?:explain|describe|know|me|us) )how to\b"
     r"|\bwhat (?:do|can|must|should|shall) (?:i|we|you|one) do\b",
     re.IGNORECASE,
 )
@@ -70,9 +71,12 @@ _ASKS_POLITELY = re.compile(
     r"\b(?:tell|show|give|help|let) (?:me|us)\b|\b(?:who|what|when|where|which|why|how)\b", re.IGNORECASE
 )
 _GREETING = re.compile(
-    r"^\s*(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b[^,.!?\n]{0,40}[,.!\n]+\s*",
+    r"^\s*(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b(?!-)"
+    r"(?:\s+(?:all|everyone|there|team|(?-i:[A-Z])[\w'\u2019-]*)){0,3}\s*[,.!\n]+\s*",
     re.IGNORECASE,
 )
+_FEWEST_ASKED = 3  # words behind a greeting
+_MOST_READ = 1000  # characters of a question, from its end
 _IN_TOTAL = re.compile(r"\b(?:in total|in all|total)\b", re.IGNORECASE)
 
 
@@ -85,24 +89,29 @@ def needs_a_sum(question: str) -> bool:
 
 def asks_whether(question: str) -> bool:
     """Tell whether a question wants a yes or a no."""
-    found = _ASKS_WHETHER.search(question)
+    found = _ASKS_WHETHER.search(_end_of(question))
     return found is not None and not (_ASKS_POLITELY.search(found[0]) or offers_a_choice(found[0]))
 
 
 def asks_how_to(question: str) -> bool:
     """Tell whether a question wants to know how something is done."""
-    return bool(_HOW_TO.search(question))
+    return bool(_HOW_TO.search(_end_of(question)))
 
 
 def offers_a_choice(question: str) -> bool:
     """Tell whether a question names what its answer may be: one of several things."""
-    return bool(_CHOICE.search(question))
+    return bool(_CHOICE.search(_end_of(question)))
+
+
+def _end_of(question: str) -> str:
+    """Return what is asked of a long message, on one line: longer ones take these expressions too long."""
+    return " ".join(question.split())[-_MOST_READ:]
 
 
 def without_greeting(question: str) -> str:
     """Return the question without the greeting before it, whose name is nothing that is asked about."""
     rest = _GREETING.sub("", question)
-    return rest or question
+    return rest if len(rest.split()) >= _FEWEST_ASKED else question
 
 
 def may_need_a_sum(question: str) -> bool:

@@ -131,6 +131,7 @@ _OTHER_NAMES = {
     "m²": "square metre",
     "km²": "square kilometre",
 }
+_MOST_READ = 1000  # characters of a question, from its end
 _MONEY_SIGN = re.compile(r"[$€£¥]\s?$")
 # Not "What does the temperature sensor cost?", nor "How long does it keep at room temperature?"
 _TEMPERATURE = (
@@ -209,6 +210,7 @@ def _one_name(unit: str) -> str:
 
 def quantity_asked_for(question: str) -> Quantity | None:
     """Return what a question wants measured; None if it does not say."""
+    question = question[-_MOST_READ:]
     asked = next((kind for kind, form in _FORMS_ASKED if form.search(question)), None)
     if asked:
         return asked

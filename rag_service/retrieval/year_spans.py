@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 from corpus.sentences import sentence_spans
 from rag_service.retrieval.passages import Passage
 from rag_service.retrieval.terms import terms_of
+from rag_service.retrieval.units import unit_behind
 
 _YEAR = r"(?:1[5-9]|20)\d\d"
 _YEARS = re.compile(rf"\b{_YEAR}\b")
 _SPAN = re.compile(
-    rf"\b({_YEAR})(?:\s?[-\u2013\u2014|]\s?|\s(?:to|till|until|through)\s)({_YEAR}|\d\d)\b"
-    rf"|\bbetween\s({_YEAR})\sand\s({_YEAR})\b",
+    rf"\b({_YEAR})(?:\s?[-\u2013\u2014|]\s?({_YEAR})|[-\u2013](\d\d)|\s(?:to|till|until|through)\s({_YEAR}))"
+    rf"(?!\d|[-/.]\d)|\bbetween\s({_YEAR})\sand\s({_YEAR})\b",
     re.IGNORECASE,
 )
-_IN_YEAR = r"(?:\b(?:in|during)\s(?:the\syear\s)?)?\b"
+_IN_YEAR = re.compile(rf"\b(?:in|during)\s(?:the\syear\s)?({_YEAR})\b", re.IGNORECASE)
 
 
 def in_told_years(question: str, passages: Sequence[Passage]) -> str:
@@ -29,9 +30,10 @@ def in_told_years(question: str, passages: Sequence[Passage]) -> str:
     year itself.
     """
     years = set(_YEARS.findall(question))
-    if len(years) != 1 or _SPAN.search(question):
+    asked_in = _IN_YEAR.search(question)
+    if len(years) != 1 or asked_in is None or _SPAN.search(question):
         return question
-    (year,) = years
+    year = asked_in[1]
     asked = frozenset(terms_of(question).stems)
     best, most = question, 0
     for sentence, dated, span in _dated(year, passages):
@@ -39,7 +41,7 @@ def in_told_years(question: str, passages: Sequence[Passage]) -> str:
         if shared > most or (shared == most and dated):
             most = shared
             first, last = span or ("", "")
-            told = re.sub(rf"{_IN_YEAR}{year}\b", f"from {first} to {last}", question)
+            told = _IN_YEAR.sub(f"from {first} to {last}", question)
             best = question if dated else told
     return best
 
@@ -60,6 +62,7 @@ def _span_around(year: str, sentence: str) -> tuple[str, str] | None:
     """Return the ends as they are written: 1984 and 90."""
     for match in _SPAN.finditer(sentence):
         first, last = (each for each in match.groups() if each)
-        if first <= year <= first[: -len(last)] + last:
+        inside = first <= year <= first[: -len(last)] + last
+        if inside and unit_behind(sentence, match.start(), match.end())[0] is None:
             return first, last
     return None

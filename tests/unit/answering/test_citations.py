@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_service.answering.citations import CitedAnswer, cite_answer
+from rag_service.answering.citations import CitedAnswer, cite_answer, cite_sentences
 from rag_service.retrieval.passages import Passage
 from tests.fakes import FakeEmbedder
 from tests.passages import passage
@@ -189,3 +189,31 @@ def test_sentences_that_an_answer_rests_on_are_cited_beside_its_own() -> None:
         rests_on=(("doc_handbook", own), ("doc_survey", other)),
     )
     assert wrong.citations == ()
+
+
+def test_sentences_that_an_answer_was_worked_out_from_are_cited_once_each() -> None:
+    """In the order of the passages, with their offsets, however often they stand there."""
+    twice = passage(3, "Agnes burns 9 litres. Tea is free. Agnes burns 9 litres.", document_id="doc_notes")
+    rests_on = {
+        ("doc_notes", "Agnes burns 9 litres."): 0.5,
+        ("doc_handbook", "Each burns 14 litres an hour."): 0.75,
+    }
+    cited = cite_sentences("Agnes.", [*PASSAGES, twice], rests_on)
+    assert cited is not None
+    assert cited.text == "Agnes [1] [2]."
+    assert [each.quote for each in cited.citations] == [
+        "Each burns 14 litres an hour.",
+        "Agnes burns 9 litres.",
+    ]
+    assert [cited.text[each.start : each.end] for each in cited.citations] == [cited.text] * 2
+    assert cited.citations[0].source_start == OFFSET + HANDBOOK.index("Each")
+    assert cited.citations[1].source_start == 0
+    assert [each.verification.score for each in cited.citations] == [0.75, 0.5]
+    assert cited.groundedness.score == 0.5
+
+
+def test_without_all_its_sentences_an_answer_is_not_worked_out() -> None:
+    """One that a passage's edge cut off is no sentence."""
+    cut = passage(3, "Agnes burns 9 litres. and more words here.", document_id="doc_notes")
+    rests_on = {("doc_notes", "Agnes burns 9 litres and"): 0.5}
+    assert cite_sentences("Agnes.", [cut], rests_on) is None

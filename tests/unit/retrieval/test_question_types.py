@@ -1,5 +1,7 @@
 """Questions that are to be computed, and those that may be."""
 
+import time
+
 import pytest
 
 from rag_service.retrieval.question_types import (
@@ -11,6 +13,7 @@ from rag_service.retrieval.question_types import (
     offers_a_choice,
     without_greeting,
 )
+from rag_service.retrieval.units import quantity_asked_for
 
 
 @pytest.mark.parametrize(
@@ -94,8 +97,29 @@ def test_a_question_may_want_to_know_how_something_is_done() -> None:
         ("Dear all,\nwhere is the key?", "where is the key?"),
         ("Hello.", "Hello."),
         ("High winds, what then?", "High winds, what then?"),
+        *(
+            (same, same)
+            for same in (
+                "Hi can you tell me what the deposit is, please?",
+                "Hi how much is the deposit, and when is it due?",
+                "Hi-fi equipment, is it covered here?",
+                "Dear customers get a discount, is it 10%?",
+            )
+        ),
     ],
 )
 def test_a_greeting_is_no_part_of_a_question(asked: str, left: str) -> None:
     """Marta is nothing that the passages must speak of."""
     assert without_greeting(asked) == left
+
+
+def test_long_messages_are_judged_quickly() -> None:
+    """The end of them is what is asked."""
+    began = time.perf_counter()
+    for text in (", " * 16_000, "is a" + " " * 32_000 + "b.", "how " * 8_000, "what does " * 3_000):
+        asks_whether(text)
+        offers_a_choice(text)
+        asks_how_to(text)
+        quantity_asked_for(text)
+    assert time.perf_counter() - began < 5
+    assert asks_whether("Some words. " * 3_000 + "Is it open?")

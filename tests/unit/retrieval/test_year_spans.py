@@ -34,6 +34,10 @@ def test_the_span_is_that_of_the_sentence_with_most_of_the_question() -> None:
     ("question", "text"),
     [
         (QUESTION, f"{LED} Orson led the station in 1987."),
+        ("Who led the station after 1987?", LED),
+        ("Who led the station on 3 May 1987?", LED),
+        ("How was the tariff changed in 2011?", "2010-12-01: The tariff was raised."),
+        ("Who built the station tank in 1750?", "The station has a tank for 1500-1900 litres."),
         ("Who led the station in 1991?", LED),
         ("Who cooked the soup in 1987?", "The mast stood from 1984 to 1990."),
         ("Who led the station?", LED),
