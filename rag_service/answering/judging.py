@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from corpus.embedding import Embedder
 from rag_service.answering.quoting import FACTS, best_sentences
@@ -19,6 +20,7 @@ from rag_service.retrieval.year_spans import in_told_years
 
 # Evidence from which a model that can not tell by itself what it lacks is asked, and no small one may refuse.
 LIKELIER_THAN_NOT = 0.5
+_LONG, _ALIKE = 5, 0.8  # letters of a name that may be misspelt; how much it must be like another word
 _SHORTENED = re.compile(r"\b[A-Z]{2,5}\b")  # CEO, VAT: the passages may have the words in full
 
 
@@ -84,10 +86,12 @@ def judge(
 def _names_what_is_not_there(query: str, passages: Sequence[Passage]) -> bool:
     """Not in German, say, where every noun has a capital: a third of an English question are small words.
 
-    Nor where small words have one too: "What Is The Deposit?"
+    Nor where small words have one too: "What Is The Deposit?" A longer name may be misspelt.
     """
     asked = terms_of(query)
     if len(asked.words & STOPWORDS) * 3 <= len(asked.words) or query.split() == query.title().split():
         return False
     shortened = {each.lower() for each in _SHORTENED.findall(query)}
-    return bool(unknown_names(asked, ground_of(passages)) - shortened)
+    ground = ground_of(passages)
+    unknown = unknown_names(asked, ground) - shortened
+    return any(len(each) < _LONG or not get_close_matches(each, ground.words, 1, _ALIKE) for each in unknown)

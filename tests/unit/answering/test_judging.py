@@ -48,7 +48,7 @@ def test_a_reader_reads_for_the_question_and_not_for_what_was_searched_for() -> 
 def test_what_names_nothing_that_is_there_is_not_asked_about() -> None:
     """No sentence is about it, so no reader judges what a model would say.
 
-    Letters may be short for words, and in German each noun has a capital.
+    Letters may be short for words, in German each noun has a capital, and a name may be misspelt.
     """
 
     def read(_: str, passages: Sequence[Passage]) -> list[Reading]:
@@ -56,12 +56,15 @@ def test_what_names_nothing_that_is_there_is_not_asked_about() -> None:
         return [Reading(0.0, (), nowhere, nowhere) for _ in passages]
 
     def judged(question: str) -> Judgement:
-        found = [passage(1, "The kettle K200 holds two litres. Its managing director is Ann.")]
+        found = [passage(1, "The kettle K200 holds two litres. Its managing director is Orson Kovacs.")]
         return judge(question, question, found, FakeEmbedder(), Readers(read))
 
     assert judged("How many litres does the K300 hold?").strange
     assert not judged("How many litres does the K200 hold?").strange
     assert not judged("Who is the CEO?").strange
+    assert judged("What is the age of Achterberg?").strange
+    assert not judged("What is the age of Kovaks?").strange
+    assert not judged("What Is The Monthly Deposit?").strange
     assert not judged("Wie viele Liter fasst der Kocher?").strange
     assert not Judgement(0.9, strange=True).is_enough("How many?", reads=True)
 
