@@ -100,3 +100,22 @@ def test_it_says_who_it_is_and_calculates(
     who, what = capsys.readouterr().out.removeprefix("> ").split("\n> ")
     assert name in who
     assert "calculate: 37*12 -> 444" in what
+
+
+def test_it_takes_questions_apart(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two, and of the time of an event: with the sentence of each step."""
+    assert data_dir == Path.cwd()
+    questions = (
+        "Which generator burns more, Agnes or Bertil?\n"
+        "Who led the station in the year of the lowest temperature ever measured there?\n"
+    )
+    for question in questions.splitlines():
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{question}\n"))
+        rag("ask", "-")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Bertil [1] [2]." in said
+    assert "Agnes burns 13 litres of diesel an hour" in said
+    assert "Rosalind Achterberg [1] [2]." in said
+    assert "on 9 July 1987" in said
