@@ -50,6 +50,7 @@ from rag_service.retrieval.evidence import evidence_score
 from rag_service.retrieval.follow_ups import query_of
 from rag_service.retrieval.numbers import numbers_in
 from rag_service.retrieval.passages import Passage
+from rag_service.retrieval.question_types import asks_who_answers
 from rag_service.retrieval.readings import Readers
 from rag_service.retrieval.search import Retriever, SearchRequest, SearchResult
 
@@ -131,7 +132,11 @@ class Answerer:
         if look_up and (compared := _compared(request, draft, look_up)):
             yield from _told(draft, compared)
             return
-        if not bridged and (reason := self._why_not(request, draft)):
+        reason = None if bridged else self._why_not(request, draft)
+        if reason and asks_who_answers(request.question) and self._model.skill != "none":
+            draft.forget_passages()  # no document says it, and the model knows
+            request, reason = replace(request, mode="never"), None
+        if reason:
             yield from _refused(draft, reason)
             return
         request = bridged or request

@@ -110,6 +110,7 @@ class Draft:
     began: float
     model: str
     found: SearchResult | None = None
+    searched: SearchResult | None = None  # what was found, and is of no use
     rewritten_query: str | None = None
     asked: str = ""  # the query as it was judged
     bridge: Bridge | None = None  # what tells the time that is asked about
@@ -177,6 +178,12 @@ class Draft:
             self.transcript,
         )
 
+    def forget_passages(self) -> None:
+        """Go on as if nothing had been searched for; what the search took in time stays told."""
+        self.searched, self.found, self.evidence = self.found, None, None
+        self.facts, self.best, self.excerpted, self.told = (), (), (), ()
+        self.joined, self.stated, self.rewritten_query = None, None, None
+
     def go_back_to(self, attempt: Attempt) -> None:
         """Forget what was written since; what that took in tokens and time stays counted."""
         self.text, self.cut_off, self.marked_refusal = attempt.text, attempt.cut_off, attempt.marked_refusal
@@ -218,7 +225,8 @@ class Draft:
         )
 
     def _timings(self) -> Timings:
-        searching = self.found.timings_ms if self.found else None
+        found = self.found or self.searched
+        searching = found.timings_ms if found else None
         return Timings(
             embed=searching.embed if searching else 0.0,
             search=searching.search if searching else 0.0,

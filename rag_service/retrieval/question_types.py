@@ -75,6 +75,13 @@ _GREETING = re.compile(
     r"(?:\s+(?:all|everyone|there|team|(?-i:[A-Z])[\w'\u2019-]*)){0,3}\s*[,.!\n]+\s*",
     re.IGNORECASE,
 )
+_YOURSELF = re.compile(
+    r"^(?:and |so |but )?(?:who|what)(?: exactly)? are you(?: really)?[\s?.!]*$|\byour name\b"
+    r"|\bintroduce yourself\b"
+    r"|\bwho (?:made|built|created|trained|developed) you\b|\bwhat (?:sort|kind) of \w+ are you\b"
+    r"|^are you (?:an? )?(?:human|person|robot|bot|ai|machine|chatgpt|gpt|language model|real)\b",
+    re.IGNORECASE,
+)
 _FEWEST_ASKED = 3  # words behind a greeting
 _MOST_READ = 1000  # characters of a question, from its end
 _IN_TOTAL = re.compile(r"\b(?:in total|in all|total)\b", re.IGNORECASE)
@@ -106,6 +113,11 @@ def offers_a_choice(question: str) -> bool:
 def _end_of(question: str) -> str:
     """Return what is asked of a long message, on one line: longer ones take these expressions too long."""
     return " ".join(question.split())[-_MOST_READ:]
+
+
+def asks_who_answers(question: str) -> bool:
+    """Tell whether a question is about whoever answers it: "who are you?"."""
+    return bool(_YOURSELF.search(without_greeting(_end_of(question))))
 
 
 def without_greeting(question: str) -> str:

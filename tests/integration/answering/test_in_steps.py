@@ -172,3 +172,17 @@ def test_evaluation_takes_the_same_steps() -> None:
         assert written.refused is not in_steps
         if in_steps:
             assert written.text == text
+
+
+def test_who_answers_is_no_question_for_the_documents(retriever: Retriever) -> None:
+    """Where they do not say, the model does, as without a search."""
+    answer = _answer(retriever, "Who are you?", says="I am Vera.")
+    assert (answer.status, answer.text, answer.citations, answer.passages) == (
+        "answered",
+        "I am Vera.",
+        (),
+        (),
+    )
+    assert answer.evidence is None
+    assert answer.timings_ms.search > 0
+    assert _answer(retriever, "Who are the cooks?", says="I am Vera.").status == "refused"

@@ -7,6 +7,7 @@ import pytest
 from rag_service.retrieval.question_types import (
     asks_how_to,
     asks_whether,
+    asks_who_answers,
     counts_in,
     may_need_a_sum,
     needs_a_sum,
@@ -123,3 +124,21 @@ def test_long_messages_are_judged_quickly() -> None:
         quantity_asked_for(text)
     assert time.perf_counter() - began < 5
     assert asks_whether("Some words. " * 3_000 + "Is it open?")
+
+
+@pytest.mark.parametrize(
+    ("question", "about_itself"),
+    [
+        ("Who are you?", True),
+        ("Hello! What exactly are you?", True),
+        ("What is your name?", True),
+        ("who made you", True),
+        ("Are you ChatGPT?", True),
+        ("What are you allowed to take on the plane?", False),
+        ("Are you open on Sundays?", False),
+        ("Who are the cooks?", False),
+    ],
+)
+def test_a_question_may_be_about_whoever_answers(question: str, about_itself: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """No document says it."""
+    assert asks_who_answers(question) is about_itself
