@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from corpus.addresses import checked_address
 from corpus.errors import CorpusError, ModelError, NotReady, SettingsError
 from corpus.text import encodable
 from corpus.text_encoding import plain_copy
@@ -168,12 +169,9 @@ class RemoteEmbedder:
 
 
 def _checked_url(address: str) -> httpx.URL:
-    try:
-        url = httpx.URL(address.strip())
-    except httpx.InvalidURL as error:
-        raise SettingsError("RAG_EMBEDDER is no address; write it like http://host:8080/v1#model.") from error
-    if not url.host:
-        raise SettingsError("RAG_EMBEDDER is no address; write it like http://host:8080/v1#model.")
-    if url.userinfo:  # addresses are kept with each generation, shown and logged
-        raise SettingsError("RAG_EMBEDDER must not hold a password; keep the server where it needs none.")
-    return url
+    return checked_address(
+        address,
+        setting="RAG_EMBEDDER",
+        example="http://host:8080/v1#model",
+        rather="keep the server where it needs none",
+    )

@@ -6,7 +6,7 @@ from datetime import date
 
 from corpus.embedding import Embedder
 from rag_service.answering.chat_model import ChatModel, LikelySum, Sampling
-from rag_service.answering.comparing import compare, comparison_in, is_about_both
+from rag_service.answering.comparing import compared_in, is_about_both
 from rag_service.answering.conversation import Message, SourcePassage
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
 from rag_service.answering.looking_up import LookingUp
@@ -96,8 +96,7 @@ def ask(
 
 def _compared(question: str, found: Sequence[Passage], embedder: Embedder, readers: Readers) -> str | None:
     """Return which of two is more, with the places of what says so, if that is asked and told."""
-    comparison = comparison_in(question)
-    compared = compare(comparison, LookingUp(lambda _: found, embedder, readers)) if comparison else None
+    compared = compared_in(question, LookingUp(lambda _: found, embedder, readers))
     if compared is None:
         return None
     places = markers([fact.passage.chunk_id for fact in compared.facts], found)

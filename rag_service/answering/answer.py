@@ -23,7 +23,7 @@ from rag_service.answering.chat_model import (
 )
 from rag_service.answering.citation_markers import take_markers
 from rag_service.answering.citations import Citation, CitedAnswer, cite_answer, cite_sentences
-from rag_service.answering.comparing import compare, comparison_in, is_about_both
+from rag_service.answering.comparing import compared_in, is_about_both
 from rag_service.answering.conversation import user
 from rag_service.answering.draft import Answer, AnswerRequest, Draft, Timings
 from rag_service.answering.judging import LIKELIER_THAN_NOT, Judgement, judge
@@ -402,8 +402,7 @@ def _is_refusal(draft: Draft) -> bool:
 
 def _compared(request: AnswerRequest, draft: Draft, look_up: LookUp) -> CitedAnswer | None:
     """Return which of two is more, where that is asked and both are found; the draft has read both."""
-    comparison = comparison_in(request.question)
-    compared = compare(comparison, look_up) if comparison else None
+    compared = compared_in(request.question, look_up)
     if compared is None:
         return None
     read = tuple({fact.passage.chunk_id: fact.passage for fact in compared.facts}.values())

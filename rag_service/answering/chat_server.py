@@ -11,6 +11,7 @@ from http import HTTPStatus
 import httpx
 from pydantic import SecretStr
 
+from corpus.addresses import checked_address
 from corpus.errors import CorpusError, ModelError, ModelNotFound, NotReady, PromptTooLong, SettingsError
 from rag_service.answering.blocking import read_here
 from rag_service.answering.chat_completions import (
@@ -212,15 +213,12 @@ class ChatServer:
 
 
 def _checked_url(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url.strip())
-    except httpx.InvalidURL as error:
-        raise SettingsError("RAG_CHAT_BASE_URL is no address; write it like http://host:8000/v1.") from error
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise SettingsError("RAG_CHAT_BASE_URL is no address; write it like http://host:8000/v1.")
-    if url.userinfo:  # addresses are shown and logged
-        raise SettingsError("RAG_CHAT_BASE_URL must not hold a password; set RAG_CHAT_API_KEY.")
-    return url
+    return checked_address(
+        base_url,
+        setting="RAG_CHAT_BASE_URL",
+        example="http://host:8000/v1",
+        rather="set RAG_CHAT_API_KEY",
+    )
 
 
 def _checked_key(api_key: SecretStr) -> str:

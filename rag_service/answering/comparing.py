@@ -236,6 +236,12 @@ def _verb(before: str) -> str:
     return f"does {{}} {_BASES.get(last, words[-1].removesuffix('s'))}"
 
 
+def compared_in(question: str, look_up: LookUp) -> Compared | None:
+    """Return which of two is more, if that is asked and both are found."""
+    comparison = comparison_in(question)
+    return compare(comparison, look_up) if comparison else None
+
+
 def compare(comparison: Comparison, look_up: LookUp) -> Compared | None:
     """Look both up and compare them; None where one is not found, or where they do not tell."""
     for form in comparison.forms:
